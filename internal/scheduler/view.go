@@ -1,5 +1,10 @@
 package scheduler
 
+import (
+	"slices"
+	"strings"
+)
+
 // The types here are copies for readers outside the apply path. The methods that fill them need the state to stand
 // still: the caller holds its lock.
 
@@ -92,4 +97,145 @@ type Reason struct {
 type Explanation struct {
 	Task    TaskInfo
 	Reasons []Reason
+}
+
+// Task returns a live task.
+func (s *State) Task(id TaskID) (TaskInfo, bool) {
+	t := s.findTask(id)
+	if t == nil {
+		return TaskInfo{}, false
+	}
+	return s.taskInfo(t), true
+}
+
+func (s *State) taskInfo(t *task) TaskInfo {
+	sh := s.shapeOf(t)
+	info := TaskInfo{
+		TaskRow: t.TaskRow, Kind: sh.Kind, Queue: sh.queue.Name, Require: sh.Require, Weight: sh.Weight,
+		Policy: s.policies[t.Policy].Policy,
+	}
+	if l := s.findLease(t.Token); l != nil {
+		info.Lease = l.LeaseRow
+		info.Worker = s.sessions[l.Session].Worker.Name
+	}
+	return info
+}
+
+// DeadGen returns the generation of a dead letter, or false.
+func (s *State) DeadGen(id TaskID) (uint32, bool) {
+	row, ok := s.deadOf[id]
+	if !ok {
+		return 0, false
+	}
+	_, d := s.dead.find(row)
+	return d.Gen, true
+}
+
+// ScanTasks calls f for the live tasks in slots [from, from+n), in no order, and returns the next slot, or 0 at the end.
+func (s *State) ScanTasks(from, n uint32, f func(TaskInfo)) uint32 {
+	to := min(from+n, s.tasks.high)
+	for slot := from; slot < to; slot++ {
+		if t := s.tasks.at(slot); t.ID != 0 {
+			f(s.taskInfo(t))
+		}
+	}
+	if to == s.tasks.high {
+		return 0
+	}
+	return to
+}
+
+// Queue returns a queue.
+func (s *State) Queue(name string) (QueueInfo, bool) {
+	q := s.queueByName[name]
+	if q == nil {
+		return QueueInfo{}, false
+	}
+	return s.queueInfo(q), true
+}
+
+// Queues returns all queues, by name.
+func (s *State) Queues() []QueueInfo {
+	all := make([]QueueInfo, 0, len(s.queues))
+	for _, q := range s.queues {
+		all = append(all, s.queueInfo(q))
+	}
+	slices.SortFunc(all, func(a, b QueueInfo) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+func (s *State) queueInfo(q *queue) QueueInfo {
+	return QueueInfo{
+		Name: q.Name, Paused: q.Paused, Weight: q.Weight, Shapes: q.shapes, Scheduled: q.counts[Scheduled] + q.counts[Waiting],
+		Pending: q.counts[Pending], Leased: q.counts[Leased], Dead: q.dead, DepthLimit: s.globals.Limits.Depth,
+	}
+}
+
+// Session returns a session.
+func (s *State) Session(id SessionID) (SessionInfo, bool) {
+	x := s.sessions[id]
+	if x == nil {
+		return SessionInfo{}, false
+	}
+	return s.sessionInfo(x), true
+}
+
+// Sessions returns all sessions, by worker's name, then id.
+func (s *State) Sessions() []SessionInfo {
+	all := make([]SessionInfo, 0, len(s.sessions))
+	for _, x := range s.sortedSessions() {
+		all = append(all, s.sessionInfo(x))
+	}
+	slices.SortStableFunc(all, func(a, b SessionInfo) int { return strings.Compare(a.Worker.Name, b.Worker.Name) })
+	return all
+}
+
+func (s *State) sortedSessions() []*session {
+	all := make([]*session, 0, len(s.sessions))
+	for _, x := range s.sessions {
+		all = append(all, x)
+	}
+	slices.SortFunc(all, func(a, b *session) int { return cmpID(a.ID, b.ID) })
+	return all
+}
+
+func (s *State) sessionInfo(x *session) SessionInfo {
+	info := SessionInfo{
+		ID: x.ID, Worker: x.Worker, Opened: x.Opened, Attach: x.Attach, Attached: x.attachedIn(s.globals.Term),
+		Draining: x.Draining, Superseded: x.Superseded, Ending: x.Ending, HeardThisTerm: x.HeardTerm == s.globals.Term,
+		Leases: x.leases, AnswersThrough: x.nextSeq() - 1,
+	}
+	for i := range x.pools {
+		info.Pools = append(info.Pools, PoolInfo{Pool: x.Worker.Pools[i], Used: x.pools[i].used})
+	}
+	return info
+}
+
+// SessionLeases returns the first n tokens of a session, in order.
+func (s *State) SessionLeases(id SessionID, n int) []LeaseInfo {
+	x := s.sessions[id]
+	if x == nil {
+		return nil
+	}
+	tokens := s.tokensOf(x)
+	tokens = tokens[:min(n, len(tokens))]
+	all := make([]LeaseInfo, 0, len(tokens))
+	for _, token := range tokens {
+		l := s.findLease(token)
+		info := LeaseInfo{LeaseRow: l.LeaseRow}
+		if t := s.findTask(l.Task); t != nil && !l.Revoked {
+			info.Kind, info.AttemptTimeout = s.shapeOf(t).Kind, s.policies[t.Policy].Policy.AttemptTimeout
+		}
+		all = append(all, info)
+	}
+	return all
+}
+
+// Counts returns the cluster's figures.
+func (s *State) Counts() Counts {
+	return Counts{
+		Queues: len(s.queues), Sessions: len(s.sessions), Attached: s.attached,
+		Scheduled: s.counts[Scheduled] + s.counts[Waiting], Pending: s.counts[Pending], Leased: s.counts[Leased],
+		Dead: uint64(s.dead.live), Leases: s.leases.live, Producers: len(s.producers), Keys: s.keys.live,
+	}
 }

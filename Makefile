@@ -1,0 +1,115 @@
+# Yardmaster. `make` alone lists the targets. Building, testing and the demo need
+# only Go and make; lint, gen and the proto targets build their tools on first
+# use (minutes, from the Go module proxy); race needs a C compiler.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+BUF      := $(GO) tool -modfile=tools/buf/go.mod buf
+LINT     := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
+BASELINE := proto/baseline.binpb
+
+# Extra flags for go test in test, race and e2e: make test TESTFLAGS=-count=1
+TESTFLAGS ?=
+# How long make fuzz spends on each fuzz target.
+FUZZTIME ?= 10s
+# The directory whose files make demo submits. Empty: the Go toolchain's sources.
+DEMO_DIR ?=
+# Extra flags for make demo and make run.
+DEMO_FLAGS ?=
+# Extra flags for make bench.
+BENCH_FLAGS ?=
+
+# Programs are stamped with the commit where there is one, and built without
+# it from an archive.
+VCS := $(shell test -e .git && git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo true || echo false)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the programs into bin/: static, reproducible, stamped
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -o bin/ ./cmd/...
+
+.PHONY: demo
+demo: build ## Run thousands of tasks, kill a worker and the coordinator midway, check every result
+	DEMO_DIR="$${DEMO_DIR:-$$($(GO) env GOROOT)/src}" ./bin/demo $(DEMO_FLAGS)
+
+.PHONY: run
+run: build ## Start a coordinator and workers to play with, until Ctrl-C
+	./bin/demo --play $(DEMO_FLAGS)
+
+.PHONY: test
+test: ## Run the tests (needs only Go)
+	CGO_ENABLED=0 $(GO) test $(TESTFLAGS) ./...
+
+.PHONY: race
+race: ## Run the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
+
+.PHONY: e2e
+e2e: build ## Run the tests with real programs: kills, stalls, broken connections
+	CGO_ENABLED=0 $(GO) test -tags=e2e -count=1 $(TESTFLAGS) ./tests/...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every fuzz target for FUZZTIME (10s)
+	@grep -rHoE --include='*_test.go' '^func Fuzz\w+' . | sort | while IFS=: read -r file match; do \
+		echo "== $$(dirname "$$file") $${match#func }"; \
+		$(GO) test -run='^$$' -fuzz="^$${match#func }$$" -fuzztime=$(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \
+	done
+
+.PHONY: bench
+bench: build ## Measure throughput and latency beside the raw rates of this machine
+	cd bench && $(GO) run . $(BENCH_FLAGS)
+
+.PHONY: vet
+vet: ## Run go vet, end-to-end tests included
+	CGO_ENABLED=0 $(GO) vet -tags=e2e ./...
+
+.PHONY: lint
+lint: ## Run the linters of .golangci.yml
+	$(LINT) run ./...
+
+.PHONY: fmt
+fmt: ## Format the Go and proto sources in place
+	gofmt -l -w .
+	@if [ -d proto ]; then $(BUF) format -w; fi
+
+.PHONY: fmt-check
+fmt-check: ## Fail if a Go file is not formatted
+	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then \
+		echo "not formatted (cure: make fmt):"; echo "$$unformatted"; exit 1; fi
+
+# Generated code is written beside gen/ first, so that a failure leaves gen/ as
+# it was and no build ever sees it half written.
+GENERATE = tmp="$$(mktemp -d ./.gen.XXXXXX)"; trap 'rm -rf "$$tmp"' EXIT; \
+	$(BUF) generate -o "$$tmp"
+
+.PHONY: gen
+gen: ## Generate gen/ from proto/
+	@$(GENERATE); rm -rf gen; mv "$$tmp/gen" gen
+
+.PHONY: gen-check
+gen-check: ## Fail if gen/ is not what proto/ generates
+	@$(GENERATE); diff -r "$$tmp/gen" gen || { echo "gen/ is not up to date (cure: make gen)"; exit 1; }
+
+.PHONY: proto-lint
+proto-lint: ## Lint the proto files and check their format
+	$(BUF) lint
+	@$(BUF) format -d --exit-code || { echo "not formatted (cure: make fmt)"; exit 1; }
+
+.PHONY: proto-breaking
+proto-breaking: ## Fail if proto/ breaks clients or stored data of the baseline
+	$(BUF) breaking --against $(BASELINE)
+
+.PHONY: proto-baseline
+proto-baseline: ## Make today's proto/ the baseline: only at a release or with a reviewed break
+	$(BUF) build --exclude-source-info -o $(BASELINE)
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin .gen.*
+	$(GO) clean -testcache

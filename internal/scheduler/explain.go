@@ -1,0 +1,103 @@
+package scheduler
+
+import "slices"
+
+// behindMax bounds how many tasks ahead of another are counted.
+const behindMax = 1000
+
+// Explain says why a live task is where it is. It asks the matcher's own predicates (fit, admits, attachedIn): were the
+// conditions it names gone, the task would be granted.
+func (s *State) Explain(id TaskID) (Explanation, bool) {
+	t := s.findTask(id)
+	if t == nil {
+		return Explanation{}, false
+	}
+	e := Explanation{Task: s.taskInfo(t)}
+	switch t.State {
+	case Scheduled:
+		e.Reasons = []Reason{{Code: ReasonNotDue, Count: 1, Until: t.Due}}
+	case Leased:
+		e.Reasons = []Reason{{Code: ReasonLeased, Count: 1, Example: e.Task.Worker}}
+	case Pending:
+		e.Reasons = s.explainPending(t)
+	}
+	return e, true
+}
+
+func (s *State) explainPending(t *task) []Reason {
+	sh := s.shapeOf(t)
+	var reasons []Reason
+	if sh.queue.Paused {
+		reasons = append(reasons, Reason{Code: ReasonQueuePaused, Count: 1})
+	}
+	if len(s.sessions) == 0 {
+		return append(reasons, Reason{Code: ReasonNoWorkers, Count: 1})
+	}
+	var byWorker []Reason
+	for _, x := range s.sortedSessions() {
+		r, held := s.explainSession(x, sh)
+		if !held {
+			continue
+		}
+		i := slices.IndexFunc(byWorker, func(o Reason) bool { return o.Code == r.Code && o.Label == r.Label })
+		if i < 0 {
+			r.Example = x.Worker.Name
+			byWorker = append(byWorker, r)
+			i = len(byWorker) - 1
+		}
+		byWorker[i].Count++
+	}
+	slices.SortStableFunc(byWorker, func(a, b Reason) int { return b.Count - a.Count })
+	reasons = append(reasons, byWorker...)
+	if n := s.ahead(t, sh.queue); n > 0 {
+		reasons = append(reasons, Reason{Code: ReasonBehindOthers, Count: n})
+	}
+	return reasons
+}
+
+// explainSession says why one session can't be given a task of a shape now, by the order in which matching asks. held is
+// false if it can.
+func (s *State) explainSession(x *session, sh *shape) (r Reason, held bool) {
+	switch f := x.class.fit(sh); {
+	case f == mismatchKind:
+		return Reason{Code: ReasonKindNotServed}, true
+	case f == mismatchQueue:
+		return Reason{Code: ReasonQueueNotServed}, true
+	case f == mismatchLabel:
+		l, _ := missingLabel(sh.Require, x.Worker.Labels)
+		return Reason{Code: ReasonLabelMissing, Label: l}, true
+	case x.pools[f].slots < int(sh.Weight):
+		return Reason{Code: ReasonPoolTooSmall}, true
+	case x.Draining:
+		return Reason{Code: ReasonDraining}, true
+	case !x.attachedIn(s.globals.Term):
+		return Reason{Code: ReasonDetached}, true
+	case !x.pools[f].admits(sh.Weight):
+		return Reason{Code: ReasonSlotsBusy}, true
+	}
+	return Reason{}, false
+}
+
+// ahead counts the ready tasks of a queue that go before t, at most behindMax. It descends each heap only where keys are
+// lower, so that it looks at a few times as many entries as it counts.
+func (s *State) ahead(t *task, q *queue) int {
+	n, mine := 0, readyKey(t)
+	for _, sh := range s.shapes {
+		if sh.queue != q {
+			continue
+		}
+		stack := []int{0}
+		for len(stack) > 0 && n < behindMax {
+			i := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
+			if i >= sh.ready.len() || sh.ready.items[i].key >= mine {
+				continue
+			}
+			n++
+			for c := heapArity*i + 1; c <= heapArity*i+heapArity; c++ {
+				stack = append(stack, c)
+			}
+		}
+	}
+	return min(n, behindMax)
+}

@@ -1,0 +1,135 @@
+package scheduler
+
+// lease is a token that occupies slots of a session: 72 bytes without pointers. It is live unless Revoked.
+type lease struct {
+	LeaseRow
+	slot       uint32
+	prev, next uint32 // slot + 1 of the neighbours in the session's list; 0: none
+	epoch      uint32
+	stored     bool
+}
+
+func (l *lease) rowKey() uint64 { return uint64(l.Token) }
+
+func (s *State) findLease(t Token) *lease {
+	if t == 0 {
+		return nil
+	}
+	_, l := s.leases.find(uint64(t))
+	return l
+}
+
+// addLease stores a lease and takes its slots.
+func (s *State) addLease(x *session, row LeaseRow) *lease {
+	s.rows++
+	slot, l := s.leases.add(lease{LeaseRow: row})
+	l.slot = slot
+	if l.prev = x.tail; l.prev != 0 {
+		s.leases.at(l.prev - 1).next = slot + 1
+	} else {
+		x.head = slot + 1
+	}
+	x.tail = slot + 1
+	x.leases++
+	p := &x.pools[row.Pool]
+	p.used += int(row.Weight)
+	s.matcher.placePool(s, p)
+	return l
+}
+
+// endLease deletes a lease: its slots come back.
+func (s *State) endLease(l *lease) {
+	s.rows++
+	x := s.sessions[l.Session]
+	if l.prev != 0 {
+		s.leases.at(l.prev - 1).next = l.next
+	} else {
+		x.head = l.next
+	}
+	if l.next != 0 {
+		s.leases.at(l.next - 1).prev = l.prev
+	} else {
+		x.tail = l.prev
+	}
+	x.leases--
+	p := &x.pools[l.Pool]
+	p.used -= int(l.Weight)
+	s.dropRow(TableLeases, uint64(l.Token), &l.epoch, l.stored)
+	s.leases.remove(l.slot)
+	s.matcher.placePool(s, p)
+}
+
+// revoke takes a leased task's lease from it: the token is fenced, its worker is told to stop, the slots stay taken until
+// the worker's word. The task is in no state's indexes afterwards.
+func (s *State) revoke(t *task, eff *Effects) {
+	l := s.findLease(t.Token)
+	s.touchLease(l)
+	l.Revoked = true
+	eff.Cancels = append(eff.Cancels, CancelNote{Session: l.Session, Token: l.Token, Task: t.ID, Reason: CancelRevoked})
+	s.leave(t)
+	t.Token = 0
+}
+
+// noteCancel asks the worker of a leased task to stop it.
+func (s *State) noteCancel(t *task, reason CancelReason, eff *Effects) {
+	l := s.findLease(t.Token)
+	eff.Cancels = append(eff.Cancels, CancelNote{Session: l.Session, Token: l.Token, Task: t.ID, Reason: reason})
+}
+
+// unlease returns a live lease's slots and takes its task out of Leased.
+func (s *State) unlease(l *lease) *task {
+	t := s.findTask(l.Task)
+	s.endLease(l)
+	s.leave(t)
+	t.Token = 0
+	return t
+}
+
+// tokensOver ends tokens that the worker never saw, at no cost: slot back, task back.
+func (s *State) tokensOver(x *session, tokens []Token, eff *Effects) {
+	for _, token := range tokens {
+		l := s.findLease(token)
+		switch {
+		case l == nil || l.Session != x.ID:
+		case l.Revoked:
+			s.endLease(l)
+		default:
+			s.requeue(s.unlease(l), eff)
+		}
+	}
+}
+
+// tokensUnconfirmed releases leases that were sent and not confirmed: the tasks go on elsewhere at no cost, the slots
+// stay taken until the worker's word. A task that ten sessions in a row failed to confirm is a dead letter.
+func (s *State) tokensUnconfirmed(x *session, tokens []Token, eff *Effects) {
+	for _, token := range tokens {
+		l := s.findLease(token)
+		if l == nil || l.Session != x.ID || l.Revoked {
+			continue
+		}
+		t := s.findTask(l.Task)
+		s.revoke(t, eff)
+		if t.LastSession != x.ID {
+			t.LastSession = x.ID
+			t.Undelivered++
+		}
+		if t.Undelivered >= UndeliveredMax && !t.has(FlagCancelRequested|FlagDeadlinePassed) {
+			s.finish(t, Dead, CauseUndeliverable, end{cmd: -1}, eff)
+			continue
+		}
+		s.requeue(t, eff)
+	}
+}
+
+// timeoutLeases is the back-stop: the worker should have ended these attempts itself. Each counts as a failed one.
+func (s *State) timeoutLeases(x *session, tokens []Token, eff *Effects) {
+	for _, token := range tokens {
+		l := s.findLease(token)
+		if l == nil || l.Session != x.ID || l.Revoked {
+			continue
+		}
+		t := s.findTask(l.Task)
+		s.revoke(t, eff)
+		s.failAttempt(t, Outcome{Cause: CauseTimeout}, end{cmd: -1}, eff)
+	}
+}

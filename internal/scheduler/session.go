@@ -1,0 +1,297 @@
+package scheduler
+
+import "slices"
+
+// session is one worker process's registration.
+type session struct {
+	SessionRow
+	class      *class
+	pools      []pool
+	head, tail uint32 // slot + 1 of its first and last lease
+	leases     int
+	counted    bool    // in State.attached
+	endQueue   []Token // Ending: leases still to be returned, by token
+	epoch      uint32
+	stored     bool
+}
+
+// attachedIn reports whether the session is given work at all in a term.
+func (x *session) attachedIn(term uint64) bool {
+	return x.AttachTerm == term && term != 0 && !x.Draining && !x.Superseded && !x.Ending
+}
+
+// nextSeq is the number of the next outcome it may report.
+func (x *session) nextSeq() uint64 { return x.AnswersFrom + uint64(len(x.Answers)) }
+
+// openSession registers a worker process. Its name may be taken by a session with a live stream (refused), or by one
+// whose stream is broken (superseded, its leases stay until its end) or that is of the same process (ended).
+func (s *State) openSession(c *OpenSession, r *Reply, eff *Effects) {
+	if !c.Worker.valid() || len(c.Tokens) > TokensKnownMax {
+		r.Code = CodeInvalid
+		return
+	}
+	old := s.sessionByName[c.Worker.Name]
+	if old != nil && c.Live && old.Worker.Incarnation != c.Worker.Incarnation {
+		r.Code = CodeNameTaken
+		return
+	}
+	if len(s.sessions) >= SessionsMax {
+		r.Code = CodeLimitSessions
+		return
+	}
+	if old != nil {
+		if old.Worker.Incarnation == c.Worker.Incarnation {
+			s.endSession(old, nil, eff)
+		} else {
+			s.supersede(old, eff)
+		}
+	}
+	s.globals.LastSession++
+	x := s.addSession(SessionRow{
+		ID: s.globals.LastSession, Worker: c.Worker, Opened: s.globals.Now, AttachTerm: s.globals.Term, Attach: 1,
+		HeardTerm: s.globals.Term, AnswersFrom: 1,
+	})
+	s.touchSession(x)
+	r.Session, r.Attach, r.Fresh = x.ID, x.Attach, true
+	eff.Sessions = append(eff.Sessions, SessionChange{Session: x.ID, Kind: SessionOpened, Attach: x.Attach})
+	from := len(eff.Tokens)
+	for i := range c.Tokens {
+		s.adopt(x, &c.Tokens[i], eff)
+	}
+	r.Stop = Span{int32(from), int32(len(eff.Tokens))}
+	s.matcher.placeSession(s, x)
+}
+
+// adopt lets a token that isn't the session's occupy its slots until the worker's word, and tells the worker to stop it.
+// A finished one has no slot any more: its outcome will be its word. Tokens of other workers' live sessions are not ours
+// to touch: they only are to be stopped.
+func (s *State) adopt(x *session, k *KnownToken, eff *Effects) {
+	eff.Tokens = append(eff.Tokens, k.Token)
+	if k.Phase == PhaseFinished || k.Token == 0 || k.Token > s.globals.LastToken || k.Weight == 0 || k.Weight > WeightMax {
+		return
+	}
+	if l := s.findLease(k.Token); l != nil {
+		owner := s.sessions[l.Session]
+		if owner == x || !owner.Ending || owner.Worker.Incarnation != x.Worker.Incarnation {
+			return
+		}
+		s.loseLease(owner, l, eff)
+	}
+	pool := 0
+	for i := range x.Worker.Pools {
+		if x.Worker.Pools[i].Name == k.Pool {
+			pool = i
+		}
+	}
+	l := s.addLease(x, LeaseRow{
+		Token: k.Token, Task: k.Task, Session: x.ID, Granted: s.globals.Now, Term: s.globals.Term, Weight: k.Weight,
+		Pool: uint8(pool), Revoked: true,
+	})
+	s.touchLease(l)
+}
+
+// resumeSession attaches a session to a new stream. Every token that the worker names occupies a slot; of those it
+// doesn't name the revoked ones are over and the live ones are granted again.
+func (s *State) resumeSession(c *ResumeSession, r *Reply, eff *Effects) {
+	x := s.sessions[c.Session]
+	if x == nil || x.Ending || x.Worker.Incarnation != c.Incarnation {
+		r.Code = CodeNotFound
+		return
+	}
+	if len(c.Tokens) > TokensKnownMax || !x.confirmAnswers(c.AnswersThrough, s) {
+		r.Code = CodeInvalid
+		return
+	}
+	s.touchSession(x)
+	x.AttachTerm, x.HeardTerm = s.globals.Term, s.globals.Term
+	x.Attach++
+	r.Session, r.Attach, r.Through = x.ID, x.Attach, x.nextSeq()-1
+	eff.Sessions = append(eff.Sessions, SessionChange{Session: x.ID, Kind: SessionAttached, Attach: x.Attach})
+	named := make(map[Token]bool, len(c.Tokens))
+	from := len(eff.Tokens)
+	for i := range c.Tokens {
+		k := &c.Tokens[i]
+		named[k.Token] = true
+		switch l := s.findLease(k.Token); {
+		case l == nil || l.Session != x.ID:
+			s.adopt(x, k, eff)
+		case l.Revoked:
+			eff.Tokens = append(eff.Tokens, k.Token)
+		}
+	}
+	r.Stop = Span{int32(from), int32(len(eff.Tokens))}
+	s.regrant(x, named, eff)
+	s.matcher.placeSession(s, x)
+}
+
+// regrant settles the tokens of a resumed session by whether the worker named them.
+func (s *State) regrant(x *session, named map[Token]bool, eff *Effects) {
+	for _, token := range s.tokensOf(x) {
+		l := s.findLease(token)
+		if l.Revoked {
+			if !named[token] {
+				s.endLease(l)
+			}
+			continue
+		}
+		t := s.findTask(l.Task)
+		if !named[token] {
+			g := s.grantOf(x, t, l)
+			g.Again = true
+			eff.Grants = append(eff.Grants, g)
+		}
+		if t.has(FlagCancelRequested) {
+			s.noteCancel(t, CancelAsked, eff)
+		} else if t.has(FlagDeadlinePassed) {
+			s.noteCancel(t, CancelDeadline, eff)
+		}
+	}
+}
+
+// tokensOf returns a session's tokens in order.
+func (s *State) tokensOf(x *session) []Token {
+	tokens := make([]Token, 0, x.leases)
+	for at := x.head; at != 0; at = s.leases.at(at - 1).next {
+		tokens = append(tokens, s.leases.at(at-1).Token)
+	}
+	slices.Sort(tokens)
+	return tokens
+}
+
+func (s *State) addSession(row SessionRow) *session {
+	x := &session{SessionRow: row}
+	s.sessions[x.ID] = x
+	if !x.Superseded && !x.Ending {
+		s.sessionByName[x.Worker.Name] = x
+	}
+	s.matcher.join(x)
+	return x
+}
+
+// sessionCommand carries out what a stream or timer proposed, if its attach number is still current.
+func (s *State) sessionCommand(op Op, c *SessionCommand, r *Reply, eff *Effects) {
+	x := s.sessions[c.Session]
+	if x == nil || x.Ending || x.Attach != c.Attach {
+		r.Code = CodeStale
+		return
+	}
+	s.touchSession(x)
+	switch op {
+	case OpAttach:
+		x.AttachTerm = s.globals.Term
+		x.Attach++
+		r.Session, r.Attach = x.ID, x.Attach
+		s.changed(x, SessionAttached, eff)
+	case OpDetach:
+		x.AttachTerm = 0
+		s.matcher.placeSession(s, x)
+		s.tokensOver(x, c.Over, eff)
+		s.tokensUnconfirmed(x, c.Unconfirmed, eff)
+		s.changed(x, SessionDetached, eff)
+	case OpRelease:
+		s.tokensOver(x, c.Over, eff)
+	case OpExpireSession:
+		s.endSession(x, c.Started, eff)
+	case OpDrainSession:
+		x.Draining = true
+		s.matcher.placeSession(s, x)
+	case OpCloseSession:
+		s.closeSession(x, eff)
+	case OpTimeoutLeases:
+		s.timeoutLeases(x, c.Tokens, eff)
+	}
+}
+
+func (s *State) changed(x *session, kind SessionChangeKind, eff *Effects) {
+	eff.Sessions = append(eff.Sessions, SessionChange{Session: x.ID, Kind: kind, Attach: x.Attach})
+	s.matcher.placeSession(s, x)
+}
+
+func (s *State) supersede(x *session, eff *Effects) {
+	s.touchSession(x)
+	x.Superseded = true
+	delete(s.sessionByName, x.Worker.Name)
+	s.changed(x, SessionSuperseded, eff)
+}
+
+// closeSession is Goodbye: nothing runs there any more, so whatever it still holds goes back at no cost.
+func (s *State) closeSession(x *session, eff *Effects) {
+	x.HeardTerm = s.globals.Term
+	s.endSession(x, nil, eff)
+}
+
+// endSession begins a session's end. Its leases are returned by this step and the next ones, in order of token.
+// HeardTerm 0 notes that this leader never heard from it: then its leases are presumed started.
+func (s *State) endSession(x *session, started []Token, eff *Effects) {
+	s.touchSession(x)
+	if x.HeardTerm != s.globals.Term {
+		x.HeardTerm = 0
+	}
+	x.Ending, x.AttachTerm = true, 0
+	x.EndStarted = slices.Clone(started)
+	slices.Sort(x.EndStarted)
+	if s.sessionByName[x.Worker.Name] == x {
+		delete(s.sessionByName, x.Worker.Name)
+	}
+	x.endQueue = s.tokensOf(x)
+	i, _ := slices.BinarySearchFunc(s.dying, x.ID, func(d *session, id SessionID) int { return cmpID(d.ID, id) })
+	s.dying = slices.Insert(s.dying, i, x)
+	s.changed(x, SessionEnded, eff)
+}
+
+func cmpID(a, b SessionID) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// buryDying returns the leases of dead sessions until the step has changed max rows.
+func (s *State) buryDying(maxRows int, eff *Effects) {
+	for len(s.dying) > 0 {
+		x := s.dying[0]
+		for len(x.endQueue) > 0 {
+			if s.rows >= maxRows {
+				return
+			}
+			token := x.endQueue[0]
+			x.endQueue = x.endQueue[1:]
+			if l := s.findLease(token); l != nil && l.Session == x.ID {
+				s.loseLease(x, l, eff)
+			}
+		}
+		s.dying = slices.Delete(s.dying, 0, 1)
+		s.dropRow(TableSessions, uint64(x.ID), &x.epoch, x.stored)
+		s.matcher.quit(s, x)
+		delete(s.sessions, x.ID)
+	}
+}
+
+// loseLease ends a lease whose session died. Only a started task is blamed: a start that the leader heard of spends a
+// loss, one that it could not have heard of an attempt.
+func (s *State) loseLease(x *session, l *lease, eff *Effects) {
+	if l.Revoked {
+		s.endLease(l)
+		return
+	}
+	_, heard := slices.BinarySearch(x.EndStarted, l.Token)
+	t := s.unlease(l)
+	p := &s.policies[t.Policy].Policy
+	spent := false
+	switch {
+	case heard:
+		t.Losses++
+		spent = t.Losses >= p.MaxLosses
+	case x.HeardTerm == 0:
+		t.Attempts++
+		spent = t.Attempts >= p.MaxAttempts
+	}
+	if spent && !t.has(FlagCancelRequested|FlagDeadlinePassed) {
+		s.finish(t, Dead, CauseWorkerLost, end{cmd: -1}, eff)
+		return
+	}
+	s.requeue(t, eff)
+}

@@ -1,0 +1,233 @@
+package scheduler
+
+// submitScratch is memory for the checks of one Submit.
+type submitScratch struct {
+	queues map[string]*queueNeed
+	shapes map[needShape]struct{}
+	keys   map[Hash128]Hash128
+	needs  []queueNeed
+}
+
+// queueNeed is what a Submit asks of one queue.
+type queueNeed struct {
+	queue  *queue // nil: to be made
+	tasks  uint64
+	shapes int
+}
+
+type needShape struct {
+	queue, kind, require string
+	weight               uint16
+}
+
+func (x *submitScratch) init() {
+	x.queues, x.shapes, x.keys = map[string]*queueNeed{}, map[needShape]struct{}{}, map[Hash128]Hash128{}
+}
+
+func (x *submitScratch) reset() {
+	clear(x.queues)
+	clear(x.shapes)
+	clear(x.keys)
+	x.needs = x.needs[:0]
+}
+
+// submit stores tasks, all or none: everything is checked before anything changes.
+func (s *State) submit(c *Submit, cmd int32, r *Reply, eff *Effects) {
+	if len(c.Tasks) == 0 || len(c.Tasks) > BatchTasksMax {
+		r.Code = CodeInvalid
+		return
+	}
+	var p *producer
+	if c.Producer != (Hash128{}) {
+		var done bool
+		if p, done = s.admitProducer(c, r, eff); done {
+			return
+		}
+	}
+	if r.Code, r.Index, r.First = s.checkSubmit(c.Tasks); r.Code != CodeOK {
+		return
+	}
+	keyed := false
+	for i := range c.Tasks {
+		keyed = keyed || c.Tasks[i].HasKey
+	}
+	r.First, r.Count, r.Fresh = s.globals.LastTask+1, int32(len(c.Tasks)), true
+	ids, old := len(eff.IDs), len(eff.Indexes)
+	for i := range c.Tasks {
+		spec := &c.Tasks[i]
+		if keyed {
+			if id := s.knownKey(spec); id != 0 {
+				eff.IDs = append(eff.IDs, id)
+				eff.Indexes = append(eff.Indexes, int32(i))
+				continue
+			}
+		}
+		id := s.store(spec)
+		eff.Staged = append(eff.Staged, Staged{Task: id, Cmd: cmd, Item: int32(i)})
+		if keyed {
+			eff.IDs = append(eff.IDs, id)
+		}
+	}
+	r.IDs, r.Old = Span{int32(ids), int32(len(eff.IDs))}, Span{int32(old), int32(len(eff.Indexes))}
+	if p != nil {
+		s.remember(p, c.Number, r, eff)
+	}
+}
+
+// store makes a task of a checked spec.
+func (s *State) store(spec *TaskSpec) TaskID {
+	s.globals.LastTask++
+	row := TaskRow{ID: s.globals.LastTask, Gen: 1}
+	t := s.revive(row, spec)
+	if spec.HasKey {
+		s.addKey(t, spec)
+	}
+	return t.ID
+}
+
+// revive makes a live task of a row that has its id and generation, and a spec.
+func (s *State) revive(row TaskRow, spec *TaskSpec) *task {
+	q := s.queueByName[spec.Queue]
+	if q == nil {
+		q = s.makeQueue(spec.Queue)
+	}
+	sh, p := s.takeShape(q, spec), s.takePolicy(spec.Policy)
+	row.Shape, row.Policy = sh.ID, p.ID
+	row.Priority, row.PayloadBytes = spec.Priority, spec.PayloadBytes
+	row.StartBy, row.Deadline, row.Submitted = spec.StartBy, spec.Deadline, s.globals.Now
+	if spec.HasLabels {
+		row.Flags |= FlagHasLabels
+	}
+	row.Due = spec.NotBefore
+	if spec.Delay > 0 {
+		row.Due = s.globals.Now.Add(spec.Delay)
+	}
+	state := Scheduled
+	if row.Due <= s.globals.Now {
+		row.Due, state = 0, Pending
+	}
+	t := s.addTask(row, sh, p)
+	s.enter(t, state)
+	return t
+}
+
+// checkSubmit says whether all tasks can be stored, or the first that can't and why.
+func (s *State) checkSubmit(tasks []TaskSpec) (Code, int32, TaskID) {
+	x := &s.scratch
+	x.reset()
+	x.needs = growTo(x.needs, len(tasks))
+	total, fresh, freshKeys := s.counts[Scheduled]+s.counts[Waiting]+s.counts[Pending]+s.counts[Leased], 0, 0
+	var need *queueNeed
+	var name string
+	for i := range tasks {
+		spec := &tasks[i]
+		if !spec.valid() {
+			return CodeInvalid, int32(i), 0
+		}
+		if spec.HasKey {
+			body, id, known := s.checkKey(spec)
+			if known {
+				if body != spec.KeyBody {
+					return CodeKeyConflict, int32(i), id
+				}
+				continue
+			}
+			x.keys[spec.Key] = spec.KeyBody
+			if freshKeys++; s.keys.live+freshKeys > KeysMax {
+				return CodeLimitKeys, int32(i), 0
+			}
+		}
+		if need == nil || spec.Queue != name {
+			if need = x.queues[spec.Queue]; need == nil {
+				x.needs = append(x.needs, queueNeed{queue: s.queueByName[spec.Queue]})
+				need = &x.needs[len(x.needs)-1]
+				x.queues[spec.Queue] = need
+				if need.queue == nil {
+					fresh++
+				}
+			}
+			name = spec.Queue
+		}
+		need.tasks++
+		total++
+		if code := s.checkNeed(need, spec, total, fresh); code != CodeOK {
+			return code, int32(i), 0
+		}
+	}
+	return CodeOK, 0, 0
+}
+
+// checkNeed checks the limits that one more task meets.
+func (s *State) checkNeed(need *queueNeed, spec *TaskSpec, total uint64, freshQueues int) Code {
+	var depth uint64
+	var shapes int
+	var sh *shape
+	if q := need.queue; q != nil {
+		depth, shapes, sh = q.depth(), q.shapes, s.findShape(q, spec)
+	}
+	if sh == nil {
+		if !spec.validShape() {
+			return CodeInvalid
+		}
+		k := needShape{spec.Queue, spec.Kind, requireKey(spec.Require), spec.Weight}
+		if _, ok := s.scratch.shapes[k]; !ok {
+			s.scratch.shapes[k] = struct{}{}
+			need.shapes++
+		}
+	}
+	switch {
+	case total > s.globals.Limits.MaxTasks:
+		return CodeLimitTasks
+	case len(s.queues)+freshQueues > QueuesMax:
+		return CodeLimitQueues
+	case depth+need.tasks > s.globals.Limits.Depth:
+		return CodeLimitDepth
+	case shapes+need.shapes > ShapesMax:
+		return CodeLimitShapes
+	}
+	return CodeOK
+}
+
+// growTo returns an empty slice with room for n, so that pointers into it stay good.
+func growTo(needs []queueNeed, n int) []queueNeed {
+	if cap(needs) < n {
+		return make([]queueNeed, 0, BatchTasksMax)
+	}
+	return needs[:0]
+}
+
+// cancel ends tasks, or asks their workers to.
+func (s *State) cancel(c *Cancel, r *Reply, eff *Effects) {
+	if len(c.IDs) > BatchTasksMax {
+		r.Code = CodeInvalid
+		return
+	}
+	from := len(eff.Items)
+	for _, id := range c.IDs {
+		eff.Items = append(eff.Items, ItemResult{ID: id, Code: s.cancelOne(id, c.Force, eff)})
+	}
+	r.Items = Span{int32(from), int32(len(eff.Items))}
+}
+
+func (s *State) cancelOne(id TaskID, force bool, eff *Effects) ItemCode {
+	t := s.findTask(id)
+	switch {
+	case t == nil && (id == 0 || id > s.globals.LastTask):
+		return ItemNotFound
+	case t == nil:
+		return ItemAlreadyTerminal
+	case t.State != Leased:
+		s.leave(t)
+		s.finish(t, Cancelled, CauseCancelled, end{cmd: -1}, eff)
+		return ItemDone
+	case force:
+		s.revoke(t, eff)
+		s.finish(t, Cancelled, CauseCancelled, end{cmd: -1}, eff)
+		return ItemDone
+	case !t.has(FlagCancelRequested):
+		s.touchTask(t)
+		t.Flags |= FlagCancelRequested
+		s.noteCancel(t, CancelAsked, eff)
+	}
+	return ItemRequested
+}
