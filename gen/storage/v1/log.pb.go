@@ -32,12 +32,12 @@ type Entry struct {
 	Logic uint32 `protobuf:"varint,1,opt,name=logic,proto3" json:"logic,omitempty"`
 	// The leader's log time at proposal.
 	Now int64 `protobuf:"varint,2,opt,name=now,proto3" json:"now,omitempty"`
-	// In order.
-	Commands []*Command `protobuf:"bytes,3,rep,name=commands,proto3" json:"commands,omitempty"`
+	// Random number of the leader's process; with proposal it makes entries distinct.
+	Proposer uint64 `protobuf:"fixed64,3,opt,name=proposer,proto3" json:"proposer,omitempty"`
 	// Number of the proposal within the leader's process, by which the leader finds the batch that it holds decoded.
 	Proposal uint64 `protobuf:"varint,4,opt,name=proposal,proto3" json:"proposal,omitempty"`
-	// Random number of the leader's process; with proposal it makes entries distinct.
-	Proposer      uint64 `protobuf:"fixed64,5,opt,name=proposer,proto3" json:"proposer,omitempty"`
+	// In order. Last, so that the rest can be read without decoding them.
+	Commands      []*Command `protobuf:"bytes,5,rep,name=commands,proto3" json:"commands,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -86,11 +86,11 @@ func (x *Entry) GetNow() int64 {
 	return 0
 }
 
-func (x *Entry) GetCommands() []*Command {
+func (x *Entry) GetProposer() uint64 {
 	if x != nil {
-		return x.Commands
+		return x.Proposer
 	}
-	return nil
+	return 0
 }
 
 func (x *Entry) GetProposal() uint64 {
@@ -100,11 +100,11 @@ func (x *Entry) GetProposal() uint64 {
 	return 0
 }
 
-func (x *Entry) GetProposer() uint64 {
+func (x *Entry) GetCommands() []*Command {
 	if x != nil {
-		return x.Proposer
+		return x.Commands
 	}
-	return 0
+	return nil
 }
 
 // Command is one command.
@@ -1843,10 +1843,10 @@ const file_storage_v1_log_proto_rawDesc = "" +
 	"storage.v1\"\x98\x01\n" +
 	"\x05Entry\x12\x14\n" +
 	"\x05logic\x18\x01 \x01(\rR\x05logic\x12\x10\n" +
-	"\x03now\x18\x02 \x01(\x03R\x03now\x12/\n" +
-	"\bcommands\x18\x03 \x03(\v2\x13.storage.v1.CommandR\bcommands\x12\x1a\n" +
-	"\bproposal\x18\x04 \x01(\x04R\bproposal\x12\x1a\n" +
-	"\bproposer\x18\x05 \x01(\x06R\bproposer\"\x90\x04\n" +
+	"\x03now\x18\x02 \x01(\x03R\x03now\x12\x1a\n" +
+	"\bproposer\x18\x03 \x01(\x06R\bproposer\x12\x1a\n" +
+	"\bproposal\x18\x04 \x01(\x04R\bproposal\x12/\n" +
+	"\bcommands\x18\x05 \x03(\v2\x13.storage.v1.CommandR\bcommands\"\x90\x04\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02op\x18\x01 \x01(\rR\x02op\x126\n" +
 	"\n" +

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/pflag"
+	"github.com/yardmaster/yardmaster/internal/rpc"
+	"github.com/yardmaster/yardmaster/internal/settings"
+	"github.com/yardmaster/yardmaster/internal/shutdown"
+	"github.com/yardmaster/yardmaster/internal/version"
+)
+
+// startMax bounds the wait to lead after the log is replayed.
+const startMax = 30 * time.Second
+
+// run is the program: it returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	if code, done := runVerb(args, stdout, stderr); done {
+		return code
+	}
+	c := &config{}
+	fs := flagSet(c)
+	fs.SetOutput(stderr)
+	fs.Usage = func() { usage(fs, stderr) }
+	if err := settings.Apply(fs, args, source()); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			return 0
+		}
+		fmt.Fprintf(stderr, "coordinator: %v\n", err)
+		return settings.ExitUsage
+	}
+	if on, _ := fs.GetBool("version"); on {
+		fmt.Fprintln(stdout, "coordinator", version.String())
+		return 0
+	}
+	if err := c.check(); err != nil {
+		fmt.Fprintf(stderr, "coordinator: %v\n", err)
+		return settings.ExitUsage
+	}
+	if on, _ := fs.GetBool("print-config"); on {
+		if err := settings.Print(fs, stdout); err != nil {
+			fmt.Fprintf(stderr, "coordinator: %v\n", err)
+			return 1
+		}
+		return 0
+	}
+	if on, _ := fs.GetBool("check-config"); on {
+		fmt.Fprintln(stdout, "the settings are good")
+		return 0
+	}
+	return serve(c, c.logger(stderr))
+}
+
+func usage(fs *pflag.FlagSet, w io.Writer) {
+	fmt.Fprintf(w, "coordinator keeps Yardmaster's durable task queue and leases its tasks to workers.\n\n"+
+		"Usage: coordinator [flags]\n       coordinator check|compact --data-dir DIR\n\n%s\n"+
+		"Each flag may also be set as YARD_NAME in the environment, or in a --config file.\n", fs.FlagUsages())
+}
+
+// serve runs the coordinator until a signal or a failure, and stops it in order.
+func serve(c *config, logger hclog.Logger) int {
+	stop := shutdown.New(time.Now, shutdown.Options{Logger: logger, HardTimeout: c.stopTimeout})
+	signals, release := shutdown.NotifySignals()
+	defer release()
+	stop.OnSignals(signals)
+	s := &server{config: c, logger: logger, stop: stop}
+	if err := s.start(); err != nil {
+		stop.Fail(err)
+	}
+	r := stop.Run(context.Background())
+	if err := r.Err(); err != nil {
+		logger.Error("stopped with errors", "error", err)
+	} else {
+		logger.Info("stopped", "reason", r.Reason, "took", r.Duration.Round(time.Millisecond))
+	}
+	return r.ExitCode()
+}
+
+// server is the process's parts. They stop in the order of the phases.
+type server struct {
+	config *config
+	logger hclog.Logger
+	stop   *shutdown.Sequence
+	node   *node
+	rpc    *rpc.Server
+}
+
+func (s *server) start() error {
+	c := s.config
+	intake := s.stop.AddPhase("intake", 2*time.Second)      // NOT_SERVING
+	streams := s.stop.AddPhase("streams", 10*time.Second)   // end streams, finish calls
+	engine := s.stop.AddPhase("checkpoint", 30*time.Second) // proposals in flight, last checkpoint
+	storage := s.stop.AddPhase("close", 10*time.Second)     // log, then store
+	lis, err := net.Listen("tcp", c.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w: is another coordinator running? choose another address, or port 0 for any free one", err)
+	}
+	if err := streams.OnStop("listener", func(context.Context) error { _ = lis.Close(); return nil }); err != nil {
+		return errors.Join(err, lis.Close())
+	}
+	began := time.Now()
+	if s.node, err = openNode(c, s.logger, s.fatal); err != nil {
+		return err
+	}
+	err = storage.OnStop("log and store", func(context.Context) error { s.node.close(); return nil })
+	if err != nil {
+		s.node.close()
+		return err
+	}
+	s.rpc = rpc.New(rpc.Options{
+		Engine: s.node.engine, Now: time.Now, Logger: s.logger, SessionTTL: c.sessionTTL, Version: version.String(),
+		Reflection: c.reflection,
+	})
+	if err := engine.OnStop("engine", s.node.engine.Stop); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startMax)
+	defer cancel()
+	if err := s.node.start(ctx); err != nil {
+		return err
+	}
+	return s.listen(lis, intake, streams, began)
+}
+
+// listen opens for business.
+func (s *server) listen(lis net.Listener, intake, streams *shutdown.Phase, began time.Time) error {
+	c := s.config
+	err := errors.Join(
+		intake.OnStop("health", func(context.Context) error { s.rpc.SetNotServing(); return nil }),
+		streams.OnStop("grpc", s.rpc.Stop),
+		streams.Go("grpc server", func(context.Context) error { return s.rpc.Serve(lis) }),
+	)
+	if err != nil {
+		return err
+	}
+	if c.adminListen != "" {
+		admin, err := net.Listen("tcp", c.adminListen)
+		if err != nil {
+			return fmt.Errorf("--admin-listen: %w: choose another address, or empty for none", err)
+		}
+		err = streams.Go("admin server", func(ctx context.Context) error { return serveAdmin(ctx, admin, adminHandler(s.ready)) })
+		if err != nil {
+			return errors.Join(err, admin.Close())
+		}
+		s.logger.Info("admin listener", "address", admin.Addr().String())
+	}
+	s.logger.Info("serving", "address", lis.Addr().String(), "version", version.String(), "data", c.dataDir,
+		"took", time.Since(began).Round(time.Millisecond))
+	if c.addressFile != "" {
+		return writeAddress(c.addressFile, lis.Addr().String())
+	}
+	return nil
+}
+
+func (s *server) ready() error {
+	if !s.node.engine.Leading() {
+		return errors.New("not leading")
+	}
+	select {
+	case <-s.stop.Stopping():
+		return errors.New("stopping")
+	default:
+		return nil
+	}
+}
+
+// fatal ends the process at once: what log or store could not write must not be followed by anything.
+func (s *server) fatal(err error) {
+	s.logger.Error("a write failed: ending at once, nothing more is acknowledged", "error", err)
+	os.Exit(1)
+}
+
+// writeAddress puts the bound address in place whole, so that a reader never sees half of it.
+func writeAddress(path, addr string) error {
+	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if err := os.WriteFile(tmp, []byte(addr+"\n"), 0o644); err != nil {
+		return fmt.Errorf("--address-file: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("--address-file: %w", err)
+	}
+	return nil
+}

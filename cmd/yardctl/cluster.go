@@ -1,0 +1,7 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func newCluster(a *app) *cobra.Command {
+	return newNoun("cluster", "Show the cluster", newClusterStatus(a))
+}

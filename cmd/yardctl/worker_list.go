@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/yardmaster/yardmaster/client"
+	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
+)
+
+func newWorkerList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the registered workers",
+		Example: `  yardctl worker list
+  yardctl worker list -o json | jq -r 'select(.state == "STATE_DETACHED").name'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withClient(cmd, a.listWorkers)
+		},
+	}
+}
+
+func (a *app) listWorkers(ctx context.Context, c *client.Client) error {
+	var t *table
+	if !a.forScripts() {
+		t = newTable(a.stdout, 0, "NAME", "STATE", "SLOTS", "LEASES", "HEARD", "KINDS", "QUEUES", "ADDRESS")
+	}
+	req := &yardmasterv1.ListWorkersRequest{PageSize: listPageMax}
+	for {
+		resp, err := c.Operator().ListWorkers(ctx, req)
+		if err != nil {
+			return client.AsError("list workers", err)
+		}
+		if t == nil {
+			if err := printAll(a, resp.GetWorkers()); err != nil {
+				return err
+			}
+		} else {
+			for _, w := range resp.GetWorkers() {
+				t.row(w.GetName(), workerState(w), slotsText(w.GetPools()), fmt.Sprint(w.GetLeases()), heardText(w),
+					glance([]byte(strings.Join(w.GetKinds(), ",")), 40), glance([]byte(queuesText(w)), 40), w.GetRemoteAddress())
+			}
+		}
+		if req.PageToken = resp.GetNextPageToken(); req.PageToken == "" {
+			break
+		}
+	}
+	if t == nil {
+		return nil
+	}
+	return t.flush()
+}

@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"context"
+	"testing"
+
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+)
+
+// benchRig is an engine on a log that costs nothing, with one worker of one pool.
+type benchRig struct {
+	e       *Engine
+	log     *testLog
+	storage *testStorage
+	session scheduler.SessionID
+	attach  uint64
+	seq     uint64
+	grants  []scheduler.Grant
+}
+
+func (r *benchRig) TermBegan(uint64, scheduler.Time, []scheduler.SessionInfo) {}
+func (r *benchRig) TermEnded()                                               {}
+func (r *benchRig) Applied(_ scheduler.Time, eff *scheduler.Effects) {
+	r.grants = append(r.grants, eff.Grants...)
+}
+
+func newBenchRig(b *testing.B) *benchRig {
+	r := &benchRig{log: newTestLog(), storage: newTestStorage()}
+	r.storage.keep = true
+	e, err := New(Options{Storage: r.storage, Fatal: func(err error) { b.Error(err) }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.e = e
+	e.SetObserver(r)
+	r.log.serve(e)
+	r.log.lead()
+	if err := e.Start(context.Background(), r.log); err != nil {
+		b.Fatal(err)
+	}
+	res := r.do(b, scheduler.Command{Op: scheduler.OpOpenSession, Open: &scheduler.OpenSession{Worker: scheduler.WorkerInfo{
+		Name: "w", Kinds: []string{"resize"}, Incarnation: scheduler.Hash128{1},
+		Pools: []scheduler.Pool{{Name: "default", Slots: 1000}},
+	}}})
+	r.session, r.attach = res.Session, res.Attach
+	b.Cleanup(func() {
+		_ = e.Stop(context.Background())
+		r.log.close()
+	})
+	return r
+}
+
+func (r *benchRig) do(b *testing.B, c scheduler.Command) Result {
+	res, err := r.e.Do(context.Background(), c)
+	if err != nil || res.Code != scheduler.CodeOK {
+		b.Fatal(res.Code, err)
+	}
+	return res
+}
+
+func benchSubmit(tasks int, retention scheduler.Duration) *scheduler.Submit {
+	s := &scheduler.Submit{Tasks: make([]scheduler.TaskSpec, tasks)}
+	body := make([]byte, 260)
+	body[0], body[1], body[2] = 1<<3|2, 0x80|(257&0x7f), 257>>7
+	for i := range s.Tasks {
+		p := scheduler.DefaultPolicy()
+		p.Retention = retention
+		s.Tasks[i] = scheduler.TaskSpec{
+			Kind: "resize", Queue: scheduler.DefaultQueue, Weight: 1, Policy: p, PayloadBytes: 256, Body: body,
+		}
+	}
+	return s
+}
+
+// BenchmarkTask is what a task costs the engine from submit to saved end: encode, apply, stage, checkpoint. Log and
+// storage cost nothing here.
+func BenchmarkTask(b *testing.B) {
+	for name, retention := range map[string]scheduler.Duration{"retention=0": 0, "retention=default": scheduler.DefaultRetention} {
+		b.Run(name, func(b *testing.B) {
+			r := newBenchRig(b)
+			detail := []byte{1<<3 | 2, 4, 'd', 'o', 'n', 'e'}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for done := 0; done < b.N; done += 100 {
+				r.do(b, scheduler.Command{Op: scheduler.OpSubmit, Submit: benchSubmit(100, retention)})
+				// The grants were told before the next step: this one.
+				o := &scheduler.Outcomes{Session: r.session, Attach: r.attach, FirstSeq: r.seq + 1, AnswersThrough: r.seq}
+				r.e.pauseForObserver()
+				for i := range r.grants {
+					o.List = append(o.List, scheduler.Outcome{
+						Token: r.grants[i].Token, Task: r.grants[i].Task, Kind: scheduler.OutcomeSucceeded, Detail: detail,
+					})
+				}
+				r.grants = r.grants[:0]
+				r.seq += uint64(len(o.List))
+				r.do(b, scheduler.Command{Op: scheduler.OpOutcomes, Outcomes: o})
+			}
+		})
+	}
+}
+
+func benchBatch() *scheduler.Batch {
+	return &scheduler.Batch{Logic: scheduler.LogicVersion, Now: 1e18, Commands: []scheduler.Command{
+		{Op: scheduler.OpSubmit, Submit: benchSubmit(1000, scheduler.DefaultRetention)},
+	}}
+}

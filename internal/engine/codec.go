@@ -1,0 +1,217 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// encodeEntry encodes a batch as a log entry.
+func encodeEntry(b *scheduler.Batch, proposer, proposal uint64) ([]byte, error) {
+	en := &storagev1.Entry{
+		Logic: b.Logic, Now: int64(b.Now), Proposer: proposer, Proposal: proposal, Commands: make([]*storagev1.Command, len(b.Commands)),
+	}
+	for i := range b.Commands {
+		en.Commands[i] = commandToProto(&b.Commands[i])
+	}
+	return proto.Marshal(en)
+}
+
+// decodeEntry decodes a log entry.
+func decodeEntry(data []byte, b *scheduler.Batch) error {
+	en := &storagev1.Entry{}
+	if err := proto.Unmarshal(data, en); err != nil {
+		return fmt.Errorf("decode: %w", err)
+	}
+	if en.GetLogic() != scheduler.LogicVersion {
+		return fmt.Errorf("it was written under logic version %d and this build knows %d: use a build that knows both",
+			en.GetLogic(), scheduler.LogicVersion)
+	}
+	*b = scheduler.Batch{Logic: en.GetLogic(), Now: scheduler.Time(en.GetNow()), Commands: make([]scheduler.Command, len(en.GetCommands()))}
+	for i, c := range en.GetCommands() {
+		if err := commandFromProto(c, &b.Commands[i]); err != nil {
+			return fmt.Errorf("command %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// identity is what makes an entry distinct.
+type identity struct{ proposer, proposal uint64 }
+
+// entryIdentity reads an entry's identity without decoding its commands, which come last.
+func entryIdentity(data []byte) (id identity) {
+	for len(data) > 0 {
+		num, typ, n := protowire.ConsumeTag(data)
+		if n < 0 || num >= 5 {
+			return id
+		}
+		data = data[n:]
+		switch {
+		case num == 3 && typ == protowire.Fixed64Type:
+			if id.proposer, n = protowire.ConsumeFixed64(data); n < 0 {
+				return identity{}
+			}
+		case num == 4 && typ == protowire.VarintType:
+			if id.proposal, n = protowire.ConsumeVarint(data); n < 0 {
+				return identity{}
+			}
+			return id
+		default:
+			if n = protowire.ConsumeFieldValue(num, typ, data); n < 0 {
+				return id
+			}
+		}
+		data = data[n:]
+	}
+	return id
+}
+
+func commandToProto(c *scheduler.Command) *storagev1.Command {
+	p := &storagev1.Command{Op: uint32(c.Op)}
+	switch c.Op {
+	case scheduler.OpBeginTerm:
+		l := c.BeginTerm.Limits
+		p.Args = &storagev1.Command_BeginTerm{BeginTerm: &storagev1.BeginTerm{
+			Term: c.BeginTerm.Term, Limits: &storagev1.Limits{MaxTasks: l.MaxTasks, Depth: l.Depth},
+		}}
+	case scheduler.OpTick:
+	case scheduler.OpSubmit:
+		p.Args = &storagev1.Command_Submit{Submit: submitToProto(c.Submit)}
+	case scheduler.OpCancel:
+		p.Args = &storagev1.Command_Cancel{Cancel: &storagev1.Cancel{Ids: idsToProto(c.Cancel.IDs), Force: c.Cancel.Force}}
+	case scheduler.OpRetry:
+		p.Args = &storagev1.Command_Retry{Retry: retryToProto(c.Retry)}
+	case scheduler.OpOpenSession:
+		p.Args = &storagev1.Command_Open{Open: &storagev1.OpenSession{
+			Worker: workerToProto(&c.Open.Worker), Live: c.Open.Live, Tokens: knownToProto(c.Open.Tokens),
+		}}
+	case scheduler.OpResumeSession:
+		p.Args = &storagev1.Command_Resume{Resume: &storagev1.ResumeSession{
+			Session: uint64(c.Resume.Session), Incarnation: c.Resume.Incarnation[:], Tokens: knownToProto(c.Resume.Tokens),
+			AnswersThrough: c.Resume.AnswersThrough,
+		}}
+	case scheduler.OpOutcomes:
+		p.Args = &storagev1.Command_Outcomes{Outcomes: outcomesToProto(c.Outcomes)}
+	case scheduler.OpPauseQueue, scheduler.OpResumeQueue, scheduler.OpConfigureQueue:
+		p.Args = &storagev1.Command_Queue{Queue: &storagev1.QueueCommand{Name: c.Queue.Name, Weight: uint32(c.Queue.Weight)}}
+	case scheduler.OpForget:
+		f := &storagev1.Forget{}
+		for _, it := range c.Forget.Items {
+			f.Items = append(f.Items, &storagev1.DeadRef{Id: uint64(it.ID), Gen: it.Gen})
+		}
+		p.Args = &storagev1.Command_Forget{Forget: f}
+	default:
+		s := c.Session
+		p.Args = &storagev1.Command_Session{Session: &storagev1.SessionCommand{
+			Session: uint64(s.Session), Attach: s.Attach, Over: idsToProto(s.Over), Unconfirmed: idsToProto(s.Unconfirmed),
+			Started: idsToProto(s.Started), Tokens: idsToProto(s.Tokens),
+		}}
+	}
+	return p
+}
+
+var errArgs = errors.New("its arguments are missing or of another command")
+
+func commandFromProto(p *storagev1.Command, c *scheduler.Command) error {
+	c.Op = scheduler.Op(narrow8(p.GetOp()))
+	ok := true
+	var err error
+	switch c.Op {
+	case scheduler.OpBeginTerm:
+		b := p.GetBeginTerm()
+		ok = b != nil
+		c.BeginTerm = &scheduler.BeginTerm{
+			Term: b.GetTerm(), Limits: scheduler.Limits{MaxTasks: b.GetLimits().GetMaxTasks(), Depth: b.GetLimits().GetDepth()},
+		}
+	case scheduler.OpTick:
+	case scheduler.OpSubmit:
+		ok = p.GetSubmit() != nil
+		c.Submit, err = submitFromProto(p.GetSubmit())
+	case scheduler.OpCancel:
+		ok = p.GetCancel() != nil
+		c.Cancel = &scheduler.Cancel{IDs: idsFromProto[scheduler.TaskID](p.GetCancel().GetIds()), Force: p.GetCancel().GetForce()}
+	case scheduler.OpRetry:
+		ok = p.GetRetry() != nil
+		c.Retry, err = retryFromProto(p.GetRetry())
+	case scheduler.OpOpenSession:
+		o := p.GetOpen()
+		ok = o != nil
+		c.Open = &scheduler.OpenSession{Live: o.GetLive(), Tokens: knownFromProto(o.GetTokens())}
+		err = workerFromProto(o.GetWorker(), &c.Open.Worker)
+	case scheduler.OpResumeSession:
+		r := p.GetResume()
+		ok = r != nil
+		c.Resume = &scheduler.ResumeSession{
+			Session: scheduler.SessionID(r.GetSession()), Tokens: knownFromProto(r.GetTokens()), AnswersThrough: r.GetAnswersThrough(),
+		}
+		err = hashFromProto(r.GetIncarnation(), &c.Resume.Incarnation)
+	case scheduler.OpOutcomes:
+		ok = p.GetOutcomes() != nil
+		c.Outcomes = outcomesFromProto(p.GetOutcomes())
+	case scheduler.OpPauseQueue, scheduler.OpResumeQueue, scheduler.OpConfigureQueue:
+		ok = p.GetQueue() != nil
+		c.Queue = &scheduler.QueueCommand{Name: p.GetQueue().GetName(), Weight: narrow16(p.GetQueue().GetWeight())}
+	case scheduler.OpForget:
+		ok = p.GetForget() != nil
+		c.Forget = &scheduler.Forget{}
+		for _, it := range p.GetForget().GetItems() {
+			c.Forget.Items = append(c.Forget.Items, scheduler.DeadRef{ID: scheduler.TaskID(it.GetId()), Gen: it.GetGen()})
+		}
+	case scheduler.OpAttach, scheduler.OpDetach, scheduler.OpRelease, scheduler.OpExpireSession, scheduler.OpDrainSession,
+		scheduler.OpCloseSession, scheduler.OpTimeoutLeases:
+		ok = p.GetSession() != nil
+		c.Session = sessionFromProto(p.GetSession())
+	default:
+		return fmt.Errorf("unknown operation %d: use the build that wrote it", p.GetOp())
+	}
+	if !ok {
+		return errArgs
+	}
+	return err
+}
+
+// narrow8 and narrow16 keep values too large for a field recognisable as such.
+func narrow8(v uint32) uint8   { return uint8(min(v, 1<<8-1)) }
+func narrow16(v uint32) uint16 { return uint16(min(v, 1<<16-1)) }
+
+func idsToProto[T ~uint64](ids []T) []uint64 {
+	if len(ids) == 0 {
+		return nil
+	}
+	p := make([]uint64, len(ids))
+	for i, id := range ids {
+		p[i] = uint64(id)
+	}
+	return p
+}
+
+func idsFromProto[T ~uint64](p []uint64) []T {
+	if len(p) == 0 {
+		return nil
+	}
+	ids := make([]T, len(p))
+	for i, id := range p {
+		ids[i] = T(id)
+	}
+	return ids
+}
+
+func hashFromProto(b []byte, h *scheduler.Hash128) error {
+	if len(b) != 0 && len(b) != len(h) {
+		return fmt.Errorf("a hash of %d bytes", len(b))
+	}
+	copy(h[:], b)
+	return nil
+}
+
+func hashToProto(h *scheduler.Hash128) []byte {
+	if *h == (scheduler.Hash128{}) {
+		return nil
+	}
+	return h[:]
+}

@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+)
+
+// Log makes entries durable in one order and hands each to Engine.Apply in that order (package consensus, through the
+// wiring in cmd/coordinator).
+type Log interface {
+	// Propose takes an entry and returns; wait blocks until it was applied, or its fate is known or unknowable.
+	// Errors are, or wrap, ErrNotLeader and ErrUnknown where they mean that.
+	Propose(entry []byte) (wait func() error, err error)
+	// Leadership tells the latest change; closed when the log is closed.
+	Leadership() <-chan Leadership
+	// Cut lets the log forget what checkpoints hold. It calls Engine.Checkpoint.
+	Cut(ctx context.Context) error
+}
+
+// Leadership says whether this node leads, and in which term.
+type Leadership struct {
+	Leader bool
+	Term   uint64
+}
+
+// Storage keeps checkpoints, bodies and finished tasks (package store, through the wiring in cmd/coordinator).
+type Storage interface {
+	// DurableIndex is the log index of the last checkpoint.
+	DurableIndex() uint64
+	// Load hands over every row, in the order that scheduler.Loader wants.
+	Load(add func(*scheduler.Row) error) error
+	// Save makes a checkpoint durable, atomically.
+	Save(c *Checkpoint) error
+	// Bodies reads bodies; each gets nil for an absent one. The data is good during the call only.
+	Bodies(ids []scheduler.TaskID, each func(i int, data []byte) error) error
+	// Failure and Finished return copies, or nil.
+	Failure(id scheduler.TaskID) ([]byte, error)
+	Finished(id scheduler.TaskID) ([]byte, error)
+	// FinishedAfter walks finished tasks in order of id until each says false.
+	FinishedAfter(after scheduler.TaskID, max int, each func(id scheduler.TaskID, data []byte) (more bool)) error
+	// Expire deletes finished tasks whose retention is over and names dead letters that are due.
+	Expire(served scheduler.Duration, max int) (deleted int, dead []scheduler.DeadRef, more bool, err error)
+	// Bytes is the size of the file.
+	Bytes() uint64
+}
+
+// Checkpoint is what one checkpoint writes.
+type Checkpoint struct {
+	Index        uint64
+	Logic        uint32
+	Rows         func(max int, buf []scheduler.Row) (rows []scheduler.Row, done bool)
+	Bodies       []Blob // encoded storagev1.Body
+	Failures     []Blob // encoded storagev1.Attempt
+	DropBodies   []scheduler.TaskID
+	Finished     []FinishedRow
+	DropFinished []scheduler.TaskID // before Finished is put
+}
+
+// Blob is bytes kept under a task's id.
+type Blob struct {
+	ID   scheduler.TaskID
+	Data []byte
+}
+
+// FinishedRow is a finished task to keep.
+type FinishedRow struct {
+	ID        scheduler.TaskID
+	Dead      bool
+	Gen       uint32
+	ExpiresAt scheduler.Duration
+	Data      []byte // encoded storagev1.Finished
+}

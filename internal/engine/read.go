@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"google.golang.org/protobuf/proto"
+)
+
+// Bodies calls each for every id with its encoded storagev1.Body, or nil: then the task has ended. The data is good
+// during the call only.
+func (e *Engine) Bodies(ids []scheduler.TaskID, each func(i int, data []byte) error) error {
+	found := make([][]byte, len(ids))
+	var missing []scheduler.TaskID
+	var at []int
+	e.mu.RLock()
+	for i, id := range ids {
+		if found[i] = e.stagedBody(id); found[i] == nil {
+			missing, at = append(missing, id), append(at, i)
+		}
+	}
+	e.mu.RUnlock()
+	if len(missing) > 0 {
+		err := e.opts.Storage.Bodies(missing, func(k int, data []byte) error {
+			if data != nil {
+				found[at[k]] = append([]byte{}, data...)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read bodies: %w", err)
+		}
+	}
+	for i, data := range found {
+		if err := each(i, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Task returns a task, live or finished. Errors: ErrNoTask, ErrNotRetained, storage's.
+func (e *Engine) Task(_ context.Context, id scheduler.TaskID) (*Task, error) {
+	e.mu.RLock()
+	info, live := e.state.Task(id)
+	f, staged := e.stagedFailure(id)
+	e.mu.RUnlock()
+	if !live {
+		return e.finishedTask(id)
+	}
+	t := &Task{ID: id, Live: &info}
+	var err error
+	if t.Body, err = e.body(id); err != nil {
+		return nil, err
+	}
+	if info.Flags&scheduler.FlagHasFailure == 0 {
+		return t, nil
+	}
+	if staged {
+		t.LastFailure, err = f.proto()
+	} else {
+		t.LastFailure, err = e.readFailure(id)
+	}
+	return t, err
+}
+
+// finishedTask returns a finished task; a dead letter's body is still there.
+func (e *Engine) finishedTask(id scheduler.TaskID) (*Task, error) {
+	fin, err := e.Finished(id)
+	if err != nil {
+		return nil, err
+	}
+	t := &Task{ID: id, Finished: fin}
+	if scheduler.TaskState(fin.GetState()) == scheduler.Dead {
+		t.Body, err = e.body(id)
+	}
+	return t, err
+}
+
+func (e *Engine) body(id scheduler.TaskID) (b *storagev1.Body, err error) {
+	err = e.Bodies([]scheduler.TaskID{id}, func(_ int, data []byte) error {
+		if data == nil {
+			return nil
+		}
+		b = &storagev1.Body{}
+		return proto.Unmarshal(data, b)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read body of task %d: %w", id, err)
+	}
+	return b, nil
+}
+
+// Explain says why a live task is where it is. Errors: ErrNoTask, ErrNotRetained (it has ended).
+func (e *Engine) Explain(id scheduler.TaskID) (scheduler.Explanation, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	x, ok := e.state.Explain(id)
+	switch {
+	case ok:
+		return x, nil
+	case id == 0 || id > e.state.LastTask():
+		return x, ErrNoTask
+	}
+	return x, ErrNotRetained
+}
+
+// Queues returns all queues, by name.
+func (e *Engine) Queues() []scheduler.QueueInfo {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.state.Queues()
+}
+
+// Sessions returns all sessions, by worker's name, then id.
+func (e *Engine) Sessions() []scheduler.SessionInfo {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.state.Sessions()
+}
+
+// SessionLeases returns the first n tokens of a session.
+func (e *Engine) SessionLeases(id scheduler.SessionID, n int) []scheduler.LeaseInfo {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.state.SessionLeases(id, n)
+}
+
+// Hash returns the state's hash. It walks the whole state while Apply waits.
+func (e *Engine) Hash() uint64 {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.state.Hash()
+}
+
+// Status returns the engine's figures.
+func (e *Engine) Status() Status {
+	s := Status{
+		CheckpointIndex: e.opts.Storage.DurableIndex(), StoreBytes: e.opts.Storage.Bytes(), DiskFree: e.diskFree.Load(),
+		Leading: e.Leading(), Started: scheduler.Time(e.started.UnixNano()),
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	s.Term, s.AppliedIndex, s.Now = e.state.Term(), e.applied, e.state.Now()
+	s.Counts, s.Limits = e.state.Counts(), e.state.Limits()
+	return s
+}

@@ -1,0 +1,202 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+)
+
+// testStorage is a storage in memory, with the promises of package store: a checkpoint is all there or not at all.
+type testStorage struct {
+	mu       sync.Mutex
+	index    uint64
+	rows     map[rowAt]scheduler.Row
+	bodies   map[scheduler.TaskID][]byte
+	failures map[scheduler.TaskID][]byte
+	finished map[scheduler.TaskID]FinishedRow
+	saves    int
+	expires  int // calls of Expire
+
+	pull   int            // rows pulled at a time; default 1000
+	inSave func()         // called when a Save has begun and pulled nothing
+	inRows func(rows int) // called between pulls
+	fail   error          // of Save
+	keep   bool           // Save keeps nothing but its index (benchmarks)
+}
+
+type rowAt struct {
+	table scheduler.Table
+	key   uint64
+}
+
+func newTestStorage() *testStorage {
+	return &testStorage{
+		rows: map[rowAt]scheduler.Row{}, bodies: map[scheduler.TaskID][]byte{}, failures: map[scheduler.TaskID][]byte{},
+		finished: map[scheduler.TaskID]FinishedRow{}, pull: 1000,
+	}
+}
+
+// copied is what a restart would find.
+func (s *testStorage) copied() *testStorage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := newTestStorage()
+	c.index, c.rows, c.bodies = s.index, maps.Clone(s.rows), maps.Clone(s.bodies)
+	c.failures, c.finished = maps.Clone(s.failures), maps.Clone(s.finished)
+	return c
+}
+
+func (s *testStorage) DurableIndex() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.index
+}
+
+func (s *testStorage) Load(add func(*scheduler.Row) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rows := slices.SortedFunc(maps.Values(s.rows), func(a, b scheduler.Row) int {
+		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Key, b.Key))
+	})
+	for i := range rows {
+		if err := add(&rows[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *testStorage) Save(c *Checkpoint) error {
+	if s.inSave != nil {
+		s.inSave()
+	}
+	var rows, buf []scheduler.Row
+	for done := false; !done; {
+		buf, done = c.Rows(s.pull, buf[:0])
+		if len(buf) > s.pull {
+			return errors.New("more rows than asked for")
+		}
+		if !s.keep {
+			rows = append(rows, buf...)
+		}
+		if s.inRows != nil {
+			s.inRows(len(rows))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return s.fail
+	}
+	s.saves++
+	s.index = c.Index
+	if s.keep {
+		return nil
+	}
+	for i := range rows {
+		at := rowAt{rows[i].Table, rows[i].Key}
+		if rows[i].Deleted {
+			delete(s.rows, at)
+		} else {
+			s.rows[at] = rows[i]
+		}
+	}
+	for _, b := range c.Bodies {
+		s.bodies[b.ID] = bytes.Clone(b.Data)
+	}
+	for _, b := range c.Failures {
+		s.failures[b.ID] = bytes.Clone(b.Data)
+	}
+	for _, id := range c.DropBodies {
+		delete(s.bodies, id)
+		delete(s.failures, id)
+	}
+	for _, id := range c.DropFinished {
+		delete(s.finished, id)
+	}
+	for _, f := range c.Finished {
+		f.Data = bytes.Clone(f.Data)
+		s.finished[f.ID] = f
+	}
+	return nil
+}
+
+func (s *testStorage) Bodies(ids []scheduler.TaskID, each func(i int, data []byte) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, id := range ids {
+		var data []byte
+		if b, ok := s.bodies[id]; ok {
+			data = append([]byte{}, b...)
+		}
+		if err := each(i, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *testStorage) Failure(id scheduler.TaskID) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Clone(s.failures[id]), nil
+}
+
+func (s *testStorage) Finished(id scheduler.TaskID) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Clone(s.finished[id].Data), nil
+}
+
+func (s *testStorage) FinishedAfter(after scheduler.TaskID, most int, each func(scheduler.TaskID, []byte) bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(s.finished)) {
+		if id <= after {
+			continue
+		}
+		if most--; most < 0 || !each(id, s.finished[id].Data) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// Expire works as package store's does: dead letters that are due are named until a checkpoint drops them.
+func (s *testStorage) Expire(served scheduler.Duration, most int) (deleted int, dead []scheduler.DeadRef, more bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expires++
+	for _, id := range slices.Sorted(maps.Keys(s.finished)) {
+		switch f := s.finished[id]; {
+		case f.ExpiresAt > served:
+		case f.Dead:
+			dead = append(dead, scheduler.DeadRef{ID: id, Gen: f.Gen})
+		case deleted == most:
+			more = true
+		default:
+			delete(s.finished, id)
+			deleted++
+		}
+	}
+	return deleted, dead, more, nil
+}
+
+func (s *testStorage) Bytes() uint64 { return 0 }
+
+func (s *testStorage) counts() (bodies, failures, finished int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.bodies), len(s.failures), len(s.finished)
+}
+
+func (s *testStorage) failWith(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = err
+}

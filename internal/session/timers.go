@@ -1,0 +1,89 @@
+package session
+
+import (
+	"math"
+	"slices"
+
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+)
+
+// Never is a NextWake that doesn't come.
+const Never int64 = math.MaxInt64
+
+// NextWake is when Tick has something to do, or Never.
+func (m *Machine) NextWake() int64 {
+	if m.life != alive {
+		return Never
+	}
+	at := m.heard + m.o.TTL
+	if len(m.sent.messages) > 0 {
+		at = min(at, m.sent.messages[0].deadline)
+	}
+	if m.backstop != 0 {
+		at = min(at, m.backstop)
+	}
+	return at
+}
+
+// Tick does what is due.
+func (m *Machine) Tick(now int64, acts *Actions) {
+	if m.life != alive {
+		return
+	}
+	if now >= m.heard+m.o.TTL {
+		m.propose(scheduler.OpExpireSession, scheduler.SessionCommand{Started: m.startedTokens()}, acts)
+		m.life = expiring
+		return
+	}
+	if len(m.sent.messages) > 0 && now >= m.sent.messages[0].deadline {
+		m.unconfirmed(acts)
+	}
+	if m.backstop != 0 && now >= m.backstop {
+		m.runBackstop(now, acts)
+	}
+}
+
+// runBackstop times out the leases whose workers should have done so themselves. There is no index of due times: it looks
+// at all leases, at most once a period, and most of the time the earliest one has long ended and nothing is due.
+func (m *Machine) runBackstop(now int64, acts *Actions) {
+	var over []scheduler.Token
+	next := Never
+	for t, l := range m.leases {
+		if l.due == 0 {
+			continue
+		}
+		if l.due <= now {
+			over = append(over, t)
+			l.due = now + backstopAgain
+			m.leases[t] = l
+		}
+		next = min(next, l.due)
+	}
+	m.backstop = 0
+	if next != Never {
+		m.backstop = max(next, now+backstopPeriodMin)
+	}
+	if len(over) > 0 {
+		slices.Sort(over)
+		m.propose(scheduler.OpTimeoutLeases, scheduler.SessionCommand{Tokens: over}, acts)
+	}
+}
+
+// StallGap says that the leader itself stood still for so long: what the worker said in the meantime may not have been
+// read, so every deadline moves by the gap.
+func (m *Machine) StallGap(gap int64) {
+	m.heard += gap
+	for i := range m.sent.messages {
+		m.sent.messages[i].deadline += gap
+	}
+	if m.backstop == 0 {
+		return
+	}
+	m.backstop += gap
+	for t, l := range m.leases {
+		if l.due != 0 {
+			l.due += gap
+			m.leases[t] = l
+		}
+	}
+}
