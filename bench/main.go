@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/pprof"
 	"slices"
 	"time"
 )
@@ -36,7 +37,15 @@ func main() {
 	flag.IntVar(&o.payload, "payload", 256, "bytes of a payload")
 	flag.IntVar(&o.slots, "slots", 64, "slots of the worker")
 	flag.DurationVar(&o.span, "span", 3*time.Second, "length of a run that is bounded by time")
+	cpu := flag.String("cpu", "", "write a CPU profile of this process, clients and worker, to this file")
 	flag.Parse()
+	if *cpu != "" {
+		f, err := os.Create(*cpu)
+		if err == nil {
+			_ = pprof.StartCPUProfile(f)
+			defer pprof.StopCPUProfile()
+		}
+	}
 	if err := run(context.Background(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

@@ -72,14 +72,12 @@ func serve(c *config, logger hclog.Logger) int {
 	defer release()
 	stop.OnSignals(signals)
 	s := &server{config: c, logger: logger, stop: stop}
-	if err := s.start(); err != nil {
+	if err := s.start(); err != nil && !errors.Is(err, shutdown.ErrStopping) {
 		stop.Fail(err)
 	}
 	r := stop.Run(context.Background())
 	if err := r.Err(); err != nil {
 		logger.Error("stopped with errors", "error", err)
-	} else {
-		logger.Info("stopped", "reason", r.Reason, "took", r.Duration.Round(time.Millisecond))
 	}
 	return r.ExitCode()
 }
@@ -91,35 +89,51 @@ type server struct {
 	stop   *shutdown.Sequence
 	node   *node
 	rpc    *rpc.Server
+
+	intake     *shutdown.Phase // NOT_SERVING
+	streams    *shutdown.Phase // end streams, finish calls
+	checkpoint *shutdown.Phase // proposals in flight, last checkpoint
+	close      *shutdown.Phase // log, then store
 }
 
 func (s *server) start() error {
 	c := s.config
-	intake := s.stop.AddPhase("intake", 2*time.Second)      // NOT_SERVING
-	streams := s.stop.AddPhase("streams", 10*time.Second)   // end streams, finish calls
-	engine := s.stop.AddPhase("checkpoint", 30*time.Second) // proposals in flight, last checkpoint
-	storage := s.stop.AddPhase("close", 10*time.Second)     // log, then store
+	share := c.stopTimeout / 6
+	s.intake = s.stop.AddPhase("intake", share/2)
+	s.streams = s.stop.AddPhase("streams", share)
+	s.checkpoint = s.stop.AddPhase("checkpoint", 3*share)
+	s.close = s.stop.AddPhase("close", share)
 	lis, err := net.Listen("tcp", c.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w: is another coordinator running? choose another address, or port 0 for any free one", err)
 	}
-	if err := streams.OnStop("listener", func(context.Context) error { _ = lis.Close(); return nil }); err != nil {
-		return errors.Join(err, lis.Close())
-	}
 	began := time.Now()
+	if err := s.open(lis, began); err != nil {
+		_ = lis.Close() // the gRPC server has closed it already if it came to serve
+		return err
+	}
+	return nil
+}
+
+// open opens the data directory, leads, and serves. Each part's end is registered as soon as it is open.
+func (s *server) open(lis net.Listener, began time.Time) (err error) {
+	c := s.config
 	if s.node, err = openNode(c, s.logger, s.fatal); err != nil {
 		return err
 	}
-	err = storage.OnStop("log and store", func(context.Context) error { s.node.close(); return nil })
+	err = s.close.OnStop("log and store", func(context.Context) error { s.node.close(); return nil })
 	if err != nil {
 		s.node.close()
 		return err
 	}
-	s.rpc = rpc.New(rpc.Options{
+	s.rpc, err = rpc.New(rpc.Options{
 		Engine: s.node.engine, Now: time.Now, Logger: s.logger, SessionTTL: c.sessionTTL, Version: version.String(),
 		Reflection: c.reflection,
 	})
-	if err := engine.OnStop("engine", s.node.engine.Stop); err != nil {
+	if err != nil {
+		return err
+	}
+	if err := s.checkpoint.OnStop("engine", s.node.engine.Stop); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startMax)
@@ -127,16 +141,16 @@ func (s *server) start() error {
 	if err := s.node.start(ctx); err != nil {
 		return err
 	}
-	return s.listen(lis, intake, streams, began)
+	return s.listen(lis, began)
 }
 
 // listen opens for business.
-func (s *server) listen(lis net.Listener, intake, streams *shutdown.Phase, began time.Time) error {
+func (s *server) listen(lis net.Listener, began time.Time) error {
 	c := s.config
 	err := errors.Join(
-		intake.OnStop("health", func(context.Context) error { s.rpc.SetNotServing(); return nil }),
-		streams.OnStop("grpc", s.rpc.Stop),
-		streams.Go("grpc server", func(context.Context) error { return s.rpc.Serve(lis) }),
+		s.intake.OnStop("health", func(context.Context) error { s.rpc.SetNotServing(); return nil }),
+		s.streams.OnStop("grpc", func(ctx context.Context) error { s.rpc.EndStreams(); return s.rpc.GracefulStop(ctx) }),
+		s.streams.Go("grpc server", func(context.Context) error { return s.rpc.Serve(lis) }),
 	)
 	if err != nil {
 		return err
@@ -146,7 +160,7 @@ func (s *server) listen(lis net.Listener, intake, streams *shutdown.Phase, began
 		if err != nil {
 			return fmt.Errorf("--admin-listen: %w: choose another address, or empty for none", err)
 		}
-		err = streams.Go("admin server", func(ctx context.Context) error { return serveAdmin(ctx, admin, adminHandler(s.ready)) })
+		err = s.streams.Go("admin server", func(ctx context.Context) error { return serveAdmin(ctx, admin, adminHandler(s.ready)) })
 		if err != nil {
 			return errors.Join(err, admin.Close())
 		}

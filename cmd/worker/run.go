@@ -115,8 +115,6 @@ func serve(c *config, w *worker.Worker, runner *execrun.Runner, logger hclog.Log
 	r := stop.Run(context.Background())
 	if err := r.Err(); err != nil {
 		logger.Error("stopped with errors", "error", err)
-	} else {
-		logger.Info("stopped", "reason", r.Reason, "took", r.Duration.Round(time.Millisecond))
 	}
 	return exitCode(r)
 }

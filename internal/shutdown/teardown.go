@@ -43,11 +43,11 @@ func (s *Sequence) stopPhase(overall context.Context, p *Phase) bool {
 	defer cancel()
 	deadline, _ := ctx.Deadline()
 	running, stops := s.beginPhase(p, began, deadline)
-	s.log.Info("phase stopping", "phase", p.name, "tasks", running, "stop_functions", stops,
+	s.log.Debug("phase stopping", "phase", p.name, "tasks", running, "stop_functions", stops,
 		"timeout", p.timeout)
 
 	if p.awaitDrained(ctx) {
-		s.log.Info("phase stopped", "phase", p.name, "duration", s.now().Sub(began))
+		s.log.Debug("phase stopped", "phase", p.name, "duration", s.now().Sub(began))
 		return true
 	}
 	if overall.Err() != nil {

@@ -1,0 +1,61 @@
+// Package store keeps the checkpoint: the state's rows as of one log index, and
+// what tasks carry that the core never sees. Its one central type is Store, over
+// one bbolt file.
+//
+// # What it does
+//
+// Save brings the file from one log index to a later one, in one transaction.
+// Load hands every row to a new state at start; the log's entries after
+// DurableIndex follow. Between the two the engine reads bodies at grant, and
+// finished tasks when somebody asks. Expire deletes finished tasks whose
+// retention is over.
+//
+// # Buckets
+//
+//	globals … dead   a bucket a table of the core: row key -> row (storage/v1)
+//	bodies           task id -> Body, of live tasks and dead letters
+//	failures         task id -> Attempt, the last failure of a live task
+//	finished         task id -> 13 bytes of header, Finished
+//	expiry           (second, sequence) -> ids of finished tasks due by then
+//	expiry-dead      the same of dead letters
+//	meta             manifest -> Manifest; counts; snapshot -> consensus' blob
+//
+// Keys are big-endian, so that bbolt's order is that of the numbers, and written
+// in that order. Every value ends in 4 bytes of CRC-32C over the value, seeded
+// by bucket and key (see place).
+//
+// A finished task costs one write among the others of its bucket and a share of
+// one row of expiry: a checkpoint adds a row for each second in which some of
+// its tasks expire, at most expiryRowIDs ids each. Such a place is never looked
+// for when a task is retried or deleted: Expire compares it with the finished
+// task itself, and passes over one that is gone or has another expiry. The
+// rejected design, a key per task in order of (expiry, id), costs a second write
+// in the middle of a bucket for every task.
+//
+// # Invariants
+//
+//   - Manifest, counts, rows and bodies change in one transaction.
+//   - What Save has taken, Load takes back: both refuse the same rows.
+//   - Every finished task has a place in one of the expiry buckets.
+//   - Once the file exists under its name, it is whole: it is made, and
+//     compacted, under another one.
+//   - A process that has locked the file holds the one that has the name.
+//
+// # Failure
+//
+// The first write that fails, for whatever reason, is the last: its error is
+// returned once, and every later write returns it again with ErrFailed. The
+// process should end; the log has what the checkpoint lacks. Nothing is ever
+// retried after a failed fsync.
+//
+// A crash leaves the last checkpoint whole, and at most an unfinished file of
+// another name, which the next Open removes.
+//
+// Damage that checksums, counts or bbolt find is ErrDamaged, with the bucket and
+// the key; Check lists all of it. A disk that can't read its sectors is an error
+// of Load and Check, which read the file once from end to end if it isn't
+// cached; later it is a fault that ends the process, as bbolt maps the file.
+//
+// Reads and writes may run at the same time. bbolt can't use the space again of
+// what a running read transaction still sees, so none waits for anything.
+package store

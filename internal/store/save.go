@@ -1,0 +1,234 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"go.etcd.io/bbolt"
+)
+
+// Checkpoint is what has changed since the last one. Its slices may be in any
+// order and are only read; nothing of them is kept.
+type Checkpoint struct {
+	// Index is the log index that the checkpoint brings the store to, at least
+	// the last one's.
+	Index uint64
+
+	// Logic is the logic version in force.
+	Logic uint32
+
+	// Rows fills buf, at most limit rows of it, with images of changed rows, each
+	// row once; done says that there are no more. It may take locks: Save calls
+	// it before its transaction, and is done with buf at the next call.
+	// nil: no rows.
+	Rows func(limit int, buf []scheduler.Row) (rows []scheduler.Row, done bool)
+
+	// Bodies are bodies of new tasks: task id, encoded storagev1.Body.
+	Bodies []Blob
+
+	// Failures are the last failures of live tasks: task id, encoded
+	// storagev1.Attempt.
+	Failures []Blob
+
+	// DropBodies deletes bodies and failures, those above too. Absent ones are
+	// fine.
+	DropBodies []scheduler.TaskID
+
+	// Finished are tasks that ended.
+	Finished []FinishedRow
+
+	// DropFinished deletes finished tasks (retried, forgotten), before those
+	// above are put. Absent ones are fine.
+	DropFinished []scheduler.TaskID
+}
+
+// Blob is an encoded message of a task.
+type Blob struct {
+	ID   scheduler.TaskID
+	Data []byte
+}
+
+// scratch is what a checkpoint is encoded into before its transaction. Tables
+// are kept apart by their number.
+type scratch struct {
+	arena    arena
+	codec    codec
+	chunk    []scheduler.Row
+	rows     [tableCount][]edit
+	bodies   []edit
+	failures []edit
+	finished []edit
+	expiry   expiryEdits
+	total    int
+}
+
+func (c *scratch) reset() {
+	c.arena.reset()
+	for t := range c.rows {
+		c.rows[t] = recycle(c.rows[t])
+	}
+	c.bodies, c.failures, c.finished = recycle(c.bodies), recycle(c.failures), recycle(c.finished)
+	c.expiry.reset()
+	c.total = 0
+}
+
+// editsKept is the longest list of edits kept between two checkpoints.
+const editsKept = 1 << 16
+
+// recycle empties a list, without its pointers into the arena.
+func recycle(edits []edit) []edit {
+	if cap(edits) > editsKept {
+		return nil
+	}
+	clear(edits[:cap(edits)])
+	return edits[:0]
+}
+
+// Save writes a checkpoint in one transaction: after a crash the store holds
+// all of it or nothing. It is fsynced on return. After an error the store
+// refuses every later write, and the process should end. One Save runs at a
+// time.
+func (s *Store) Save(cp *Checkpoint) error {
+	s.saveMu.Lock()
+	defer s.saveMu.Unlock()
+	c := &s.scratch
+	defer c.reset()
+	if err := c.encode(cp, s.o.RowsMax); err != nil {
+		return s.fail(fmt.Errorf("save checkpoint of index %d: %w", cp.Index, err))
+	}
+	return s.write("save the checkpoint", func(tx *bbolt.Tx, next *tally) error {
+		if cp.Index < next.index {
+			return fmt.Errorf("its index %d is before %d, that of the last one", cp.Index, next.index)
+		}
+		next.index, next.logic = cp.Index, cp.Logic
+		return c.apply(tx, next)
+	})
+}
+
+// encode makes sorted edits of a checkpoint.
+func (c *scratch) encode(cp *Checkpoint, rowsMax int) error {
+	c.total = len(cp.Bodies) + len(cp.Failures) + len(cp.DropBodies) + len(cp.Finished) + len(cp.DropFinished)
+	if c.total > rowsMax {
+		return tooLarge(rowsMax)
+	}
+	if err := c.pull(cp.Rows, rowsMax); err != nil {
+		return err
+	}
+	for t := range c.rows {
+		if err := sortRows(scheduler.Table(t), c.rows[t]); err != nil {
+			return err
+		}
+	}
+	c.bodies = c.blobs(c.bodies, tagBodies, cp.Bodies, cp.DropBodies)
+	c.failures = c.blobs(c.failures, tagFailures, cp.Failures, cp.DropBodies)
+	c.finish(cp.Finished, cp.DropFinished)
+	return nil
+}
+
+func tooLarge(rowsMax int) error {
+	return fmt.Errorf("%w: more than %d rows; this is a bug, checkpoints should come far more often", ErrTooLarge, rowsMax)
+}
+
+// pull encodes the rows as they come.
+func (c *scratch) pull(next func(int, []scheduler.Row) ([]scheduler.Row, bool), rowsMax int) error {
+	if next == nil {
+		return nil
+	}
+	if c.chunk == nil {
+		c.chunk = make([]scheduler.Row, PullRows)
+	}
+	defer clear(c.chunk) // pointers to rows
+	for done := false; !done; {
+		var rows []scheduler.Row
+		rows, done = next(PullRows, c.chunk[:0])
+		if c.total += len(rows); c.total > rowsMax {
+			return tooLarge(rowsMax)
+		}
+		for i := range rows {
+			if err := c.addRow(&rows[i]); err != nil {
+				return fmt.Errorf("table %s, key %d: %w", rows[i].Table, rows[i].Key, err)
+			}
+		}
+	}
+	return nil
+}
+
+// roomFor is the most that a small row takes; a longer one moves once.
+const roomFor = 256
+
+func (c *scratch) addRow(row *scheduler.Row) error {
+	if row.Table == 0 || int(row.Table) >= tableCount {
+		return fmt.Errorf("there is no table %d", row.Table)
+	}
+	if row.Key == 0 {
+		return errNoKey
+	}
+	e := edit{key: row.Key, order: len(c.rows[row.Table])}
+	if !row.Deleted {
+		v, err := c.codec.append(c.arena.tail(roomFor), row)
+		if err != nil {
+			return err
+		}
+		e.value = c.arena.keep(seal(v, 0, place(tag(row.Table), row.Key)))
+	}
+	c.rows[row.Table] = append(c.rows[row.Table], e)
+	return nil
+}
+
+// sortRows sorts a table's edits and refuses a row that came twice: which of
+// its images is the later one can't be told.
+func sortRows(t scheduler.Table, edits []edit) error {
+	sortEdits(edits)
+	for i := 1; i < len(edits); i++ {
+		if edits[i].key == edits[i-1].key {
+			return fmt.Errorf("table %s, key %d: it came twice", t, edits[i].key)
+		}
+	}
+	return nil
+}
+
+// blobs makes edits of puts and drops; a drop wins.
+func (c *scratch) blobs(edits []edit, t tag, puts []Blob, drops []scheduler.TaskID) []edit {
+	for i, b := range puts {
+		id := uint64(b.ID)
+		edits = append(edits, edit{key: id, value: c.arena.seal(nil, b.Data, place(t, id)), order: i})
+	}
+	for i, id := range drops {
+		edits = append(edits, edit{key: uint64(id), order: len(puts) + i})
+	}
+	return settle(edits)
+}
+
+// apply makes the edits, bucket by bucket, each in order of key: bbolt takes
+// keys in order ten times as fast as in disorder.
+func (c *scratch) apply(tx *bbolt.Tx, next *tally) error {
+	for _, t := range scheduler.Tables() {
+		if err := applyTo(tx, tableBuckets[t], &next.rows[t], c.rows[t]); err != nil {
+			return err
+		}
+	}
+	if err := applyTo(tx, bucketBodies, &next.bodies, c.bodies); err != nil {
+		return err
+	}
+	if err := applyTo(tx, bucketFailures, &next.failures, c.failures); err != nil {
+		return err
+	}
+	if err := applyTo(tx, bucketFinished, &next.finished, c.finished); err != nil {
+		return err
+	}
+	return c.expiry.put(tx)
+}
+
+func applyTo(tx *bbolt.Tx, bucket []byte, count *uint64, edits []edit) error {
+	if len(edits) == 0 {
+		return nil
+	}
+	w, err := newWriter(tx, bucket, count)
+	if err != nil {
+		return err
+	}
+	if err := w.apply(edits); err != nil {
+		return fmt.Errorf("bucket %s: %w", bucket, err)
+	}
+	return nil
+}
