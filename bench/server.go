@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -26,7 +27,12 @@ func startServer(ctx context.Context, o options) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{dir: dir, admin: "127.0.0.1:17421"}
+	s := &server{dir: dir}
+	if o.profile != "" {
+		if s.admin, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
 	file := filepath.Join(dir, "address")
 	s.cmd = exec.CommandContext(ctx, o.coordinator, "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0",
 		"--admin-listen", s.admin, "--address-file", file, "--log-level", "warn")
@@ -43,6 +49,15 @@ func startServer(ctx context.Context, o options) (*server, error) {
 	}
 	s.stop()
 	return nil, fmt.Errorf("the coordinator didn't write %s", file)
+}
+
+// freeAddress finds a loopback port that is free now.
+func freeAddress() (string, error) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return lis.Addr().String(), lis.Close()
 }
 
 func (s *server) stop() {
