@@ -18,6 +18,8 @@ var (
 	ErrNoTask = errors.New("no such task")
 	// ErrNotRetained is returned for a task that existed and whose retention is over.
 	ErrNotRetained = errors.New("the task ended and is no longer retained")
+	// ErrText is returned for a command with text that isn't UTF-8: nothing was proposed.
+	ErrText = errors.New("text isn't valid UTF-8")
 	// ErrDiskReserve is returned for submits while free disk is below the reserve.
 	ErrDiskReserve = errors.New("free disk space is below the reserve")
 )
@@ -33,13 +35,14 @@ type Result struct {
 	Answers []scheduler.Answer
 }
 
-// Observer is told what happened, by the apply goroutine, in order, after the step is durable. It must not block, and
-// must not keep the Effects. While it leads, a step's Propose callbacks run first, in order of the commands, then Applied.
+// Observer is told what happened, one thing at a time and in order, after the step is durable. It must not block, and must
+// not keep the Effects. A step's Propose callbacks run first, in order of the commands, then TermBegan if the step began a
+// term, then Applied. TermBegan and TermEnded come in turn; between them every step is told, whoever proposed it.
 type Observer interface {
 	// TermBegan: this node leads; sessions are all that exist, every one of them detached.
 	TermBegan(term uint64, now scheduler.Time, sessions []scheduler.SessionInfo)
-	// Applied: a step was applied while leading.
+	// Applied: a step was applied while leading; now is the log's time then.
 	Applied(now scheduler.Time, eff *scheduler.Effects)
-	// TermEnded: this node doesn't lead any more.
+	// TermEnded: this node doesn't lead any more. It comes from another goroutine than the others.
 	TermEnded()
 }

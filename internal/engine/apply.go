@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/yardmaster/yardmaster/internal/scheduler"
@@ -10,24 +9,37 @@ import (
 // Apply is handed every committed entry above the checkpoint, in order, by one goroutine of the log.
 func (e *Engine) Apply(index, _ uint64, entry []byte) {
 	f := e.takeFlight(entry)
-	b := &scheduler.Batch{}
-	if f != nil {
-		b = &f.batch
-	} else if err := decodeEntry(entry, b); err != nil {
-		e.halt(fmt.Errorf("log entry %d: %w", index, err))
-	}
-	e.step(index, b, len(entry))
 	if f == nil {
+		e.pace()
+	}
+	b, err := e.batchOf(f, entry)
+	if err == nil && index <= e.applied {
+		err = fmt.Errorf("it comes after entry %d", e.applied)
+	}
+	if err != nil {
+		e.fatal(fmt.Errorf("log entry %d: %w", index, err)) // and so it is not skipped: nothing after it is applied
+	}
+	if e.failed.Load() {
+		if f != nil {
+			failItems(f.items, fmt.Errorf("%w: %w", ErrUnknown, e.failure))
+			e.landed()
+		}
 		return
 	}
-	e.answer(f)
-	if f.term != 0 {
-		e.termBegan(f.term)
+	e.step(index, b, len(entry))
+	e.tell(f)
+	if f != nil {
+		e.landed()
 	}
-	if e.observer != nil {
-		e.observer.Applied(b.Now, &e.eff)
+}
+
+// batchOf is the batch that the flight still holds decoded, or else decodes the entry.
+func (e *Engine) batchOf(f *flight, entry []byte) (*scheduler.Batch, error) {
+	if f != nil {
+		return &f.batch, nil
 	}
-	e.landed(f)
+	b := &scheduler.Batch{}
+	return b, decodeEntry(entry, b)
 }
 
 // step runs the core and stages what the next checkpoint must hold.
@@ -36,12 +48,11 @@ func (e *Engine) step(index uint64, b *scheduler.Batch, size int) {
 	e.state.Apply(b, &e.eff)
 	e.applied = index
 	e.stage(b)
-	e.deliver()
-	dirty := e.state.DirtyRows() + len(e.live.finished)
-	due := dirty >= CheckpointRows || e.live.bytes >= CheckpointBytes
-	if due && e.sealed != nil && e.gate == nil {
-		e.gate = make(chan struct{})
+	due := e.state.DirtyRows()+e.live.ended.len() >= CheckpointRows || e.live.bytes >= CheckpointBytes
+	if due {
+		e.closeGate()
 	}
+	now := e.state.Now()
 	deadline, ok := e.state.NextDeadline()
 	e.mu.Unlock()
 	if !ok {
@@ -49,6 +60,9 @@ func (e *Engine) step(index uint64, b *scheduler.Batch, size int) {
 	}
 	e.qmu.Lock()
 	e.deadline, e.more = deadline, e.eff.More
+	if !e.leading {
+		e.clock.raise(int64(now))
+	}
 	e.qmu.Unlock()
 	e.sinceCut.entries.Add(1)
 	e.sinceCut.bytes.Add(int64(size))
@@ -57,19 +71,23 @@ func (e *Engine) step(index uint64, b *scheduler.Batch, size int) {
 	}
 }
 
-// halt ends the process without going on: an entry that can't be applied is never skipped.
-func (e *Engine) halt(err error) {
-	e.fatal(err)
-	select {}
-}
-
-// answer runs the callbacks of an applied flight, in order.
-func (e *Engine) answer(f *flight) {
+// tell answers the proposers of a step, and then tells the observer, who sees every step of its term whoever proposed it.
+func (e *Engine) tell(f *flight) {
+	e.omu.Lock()
+	defer e.omu.Unlock()
 	now := e.state.Now() // only this goroutine changes it
-	for i := range f.items {
-		if done := f.items[i].Tag; done != nil {
-			done(e.result(i, now), nil)
+	if f != nil {
+		for i := range f.items {
+			if done := f.items[i].Tag; done != nil {
+				done(e.result(i, now), nil)
+			}
 		}
+		if f.term != 0 {
+			e.termBegan(f.term)
+		}
+	}
+	if e.observing {
+		e.observer.Applied(now, &e.eff)
 	}
 }
 
@@ -89,61 +107,4 @@ func clip[T any](all []T, s scheduler.Span) []T {
 		return nil
 	}
 	return append([]T(nil), all[s.From:s.To]...)
-}
-
-// termBegan opens for business: BeginTerm is durable and applied.
-func (e *Engine) termBegan(term uint64) {
-	e.mu.RLock()
-	sessions, now := e.state.Sessions(), e.state.Now()
-	e.mu.RUnlock()
-	e.qmu.Lock()
-	if term != e.term { // leadership changed meanwhile
-		e.qmu.Unlock()
-		return
-	}
-	e.clock.begin(int64(now))
-	e.leading = true
-	e.notify()
-	e.qmu.Unlock()
-	e.logger.Info("leading", "term", term, "index", e.applied, "sessions", len(sessions))
-	if e.observer != nil {
-		e.observer.TermBegan(term, now, sessions)
-	}
-}
-
-// landed makes room for the next flight.
-func (e *Engine) landed(*flight) {
-	e.qmu.Lock()
-	if e.line.Len() == 0 && len(e.flights) == 0 {
-		e.notify()
-	}
-	e.poke()
-	e.qmu.Unlock()
-}
-
-// Checkpoint returns once storage holds an index at or past the given one.
-func (e *Engine) Checkpoint(ctx context.Context, index uint64) error {
-	for {
-		e.saved.mu.Lock()
-		have, moved := e.saved.index, e.saved.moved
-		e.saved.mu.Unlock()
-		if have >= index {
-			return nil
-		}
-		e.pokeCheckpoint()
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-e.stopped.Done():
-			return ErrStopping
-		}
-	}
-}
-
-func (e *Engine) pokeCheckpoint() {
-	select {
-	case e.trigger <- struct{}{}:
-	default:
-	}
 }

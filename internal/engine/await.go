@@ -2,74 +2,81 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 )
 
-// waiter is one Await. Its channel holds as many ends as it has tasks, so that delivery never blocks.
+// waiter is one Await.
+// Invariant: ended has room for as many ends as it waits for tasks, so that a step never blocks on it: a step that
+// delivers a task's end removes its waiters, and an Await registers each task again only after that.
 type waiter struct {
-	ended chan *finished
-}
-
-// deliver hands the ends of a step to who waits for them. Under mu.
-func (e *Engine) deliver() {
-	for i, rec := range e.ended {
-		for _, w := range e.waiters[rec.Task] {
-			w.ended <- rec
-		}
-		delete(e.waiters, rec.Task)
-		e.ended[i] = nil
-	}
-	e.ended = e.ended[:0]
+	ended chan finished
 }
 
 // Await calls each, on the caller's goroutine, once for every distinct task as it ends: with its end, or with ErrNoTask or
 // ErrNotRetained. It returns when all have been delivered, each failed, or ctx ended. A task with retention 0 is delivered
 // if Await was called before its end.
 func (e *Engine) Await(ctx context.Context, ids []scheduler.TaskID, each func(scheduler.TaskID, *storagev1.Finished, error) error) error {
-	w := &waiter{ended: make(chan *finished, len(ids))}
-	live, rest := e.register(w, ids)
-	defer e.unregister(w, live)
-	for _, id := range rest {
-		f, err := e.Finished(id)
-		if err != nil && f == nil && !isMissing(err) {
+	w := &waiter{ended: make(chan finished, len(ids))}
+	live, rest := e.register(w, distinct(ids))
+	defer func() { e.unregister(w, live) }()
+	left := len(live)
+	for len(rest) > 0 {
+		id := rest[0]
+		rest = rest[1:]
+		f, lives, err := e.findFinished(id)
+		if lives { // a dead letter that was retried meanwhile
+			again, ended := e.register(w, []scheduler.TaskID{id})
+			live, rest = append(live, again...), append(rest, ended...)
+			left += len(again)
+			continue
+		}
+		if err != nil && !isMissing(err) {
 			return err
 		}
 		if err := each(id, f, err); err != nil {
 			return err
 		}
 	}
-	for range live {
+	for ; left > 0; left-- {
 		select {
 		case rec := <-w.ended:
-			f, err := e.buildFinished(rec)
+			f, err := e.fullFinished(&rec)
 			if err != nil {
 				return err
 			}
-			if err := each(rec.Task, f, nil); err != nil {
+			if err := each(rec.id, f, nil); err != nil {
 				return err
 			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-e.stopped.Done():
-			return ErrStopping
+			return e.ended()
 		}
 	}
 	return nil
 }
 
-// register splits ids into live tasks, for which w now waits, and others.
+func distinct(ids []scheduler.TaskID) []scheduler.TaskID {
+	seen := make(map[scheduler.TaskID]struct{}, len(ids))
+	once := make([]scheduler.TaskID, 0, len(ids))
+	for _, id := range ids {
+		if _, ok := seen[id]; !ok {
+			seen[id] = struct{}{}
+			once = append(once, id)
+		}
+	}
+	return once
+}
+
+// register splits distinct ids into live tasks, for which w now waits, and others.
 func (e *Engine) register(w *waiter, ids []scheduler.TaskID) (live, rest []scheduler.TaskID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	seen := make(map[scheduler.TaskID]bool, len(ids))
 	for _, id := range ids {
-		if seen[id] {
-			continue
-		}
-		seen[id] = true
 		if _, ok := e.state.Task(id); ok {
 			e.waiters[id] = append(e.waiters[id], w)
 			live = append(live, id)
@@ -99,26 +106,48 @@ func (e *Engine) unregister(w *waiter, ids []scheduler.TaskID) {
 	}
 }
 
-// Finished returns a finished task, ErrNoTask, ErrNotRetained, or storage's error.
+func isMissing(err error) bool { return errors.Is(err, ErrNoTask) || errors.Is(err, ErrNotRetained) }
+
+// Finished returns a finished task, ErrNoTask, ErrNotRetained (also of a task that lives), or storage's error.
 func (e *Engine) Finished(id scheduler.TaskID) (*storagev1.Finished, error) {
+	f, lives, err := e.findFinished(id)
+	if lives {
+		return nil, ErrNotRetained
+	}
+	return f, err
+}
+
+// findFinished looks for a finished task. lives: it hasn't ended.
+func (e *Engine) findFinished(id scheduler.TaskID) (f *storagev1.Finished, lives bool, err error) {
 	e.mu.RLock()
-	rec, known := e.stagedFinished(id)
+	rec, ok, known := e.stagedFinished(id)
+	_, lives = e.state.Task(id)
 	last := e.state.LastTask()
 	e.mu.RUnlock()
 	switch {
 	case id == 0 || id > last:
-		return nil, ErrNoTask
-	case rec != nil:
-		return e.buildFinished(rec)
+		return nil, false, ErrNoTask
+	case lives:
+		return nil, true, nil
+	case ok:
+		f, err = e.fullFinished(&rec)
+		return f, false, err
 	case known:
-		return nil, ErrNotRetained
+		return nil, false, ErrNotRetained
 	}
 	data, err := e.opts.Storage.Finished(id)
 	if err != nil {
-		return nil, fmt.Errorf("read finished task %d: %w", id, err)
+		return nil, false, fmt.Errorf("read finished task %d: %w", id, err)
 	}
-	if data == nil {
-		return nil, ErrNotRetained
+	if data != nil {
+		f, err = decodeFinished(id, data)
+		return f, false, err
 	}
-	return decodeFinished(id, data)
+	e.mu.RLock()
+	_, lives = e.state.Task(id) // it was a dead letter, and storage let go of it because it lives again
+	e.mu.RUnlock()
+	if lives {
+		return nil, true, nil
+	}
+	return nil, false, ErrNotRetained
 }

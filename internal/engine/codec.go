@@ -10,17 +10,6 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// encodeEntry encodes a batch as a log entry.
-func encodeEntry(b *scheduler.Batch, proposer, proposal uint64) ([]byte, error) {
-	en := &storagev1.Entry{
-		Logic: b.Logic, Now: int64(b.Now), Proposer: proposer, Proposal: proposal, Commands: make([]*storagev1.Command, len(b.Commands)),
-	}
-	for i := range b.Commands {
-		en.Commands[i] = commandToProto(&b.Commands[i])
-	}
-	return proto.Marshal(en)
-}
-
 // decodeEntry decodes a log entry.
 func decodeEntry(data []byte, b *scheduler.Batch) error {
 	en := &storagev1.Entry{}
@@ -71,6 +60,7 @@ func entryIdentity(data []byte) (id identity) {
 	return id
 }
 
+// commandToProto is for the commands that an encoder doesn't write itself.
 func commandToProto(c *scheduler.Command) *storagev1.Command {
 	p := &storagev1.Command{Op: uint32(c.Op)}
 	switch c.Op {
@@ -80,12 +70,8 @@ func commandToProto(c *scheduler.Command) *storagev1.Command {
 			Term: c.BeginTerm.Term, Limits: &storagev1.Limits{MaxTasks: l.MaxTasks, Depth: l.Depth},
 		}}
 	case scheduler.OpTick:
-	case scheduler.OpSubmit:
-		p.Args = &storagev1.Command_Submit{Submit: submitToProto(c.Submit)}
 	case scheduler.OpCancel:
 		p.Args = &storagev1.Command_Cancel{Cancel: &storagev1.Cancel{Ids: idsToProto(c.Cancel.IDs), Force: c.Cancel.Force}}
-	case scheduler.OpRetry:
-		p.Args = &storagev1.Command_Retry{Retry: retryToProto(c.Retry)}
 	case scheduler.OpOpenSession:
 		p.Args = &storagev1.Command_Open{Open: &storagev1.OpenSession{
 			Worker: workerToProto(&c.Open.Worker), Live: c.Open.Live, Tokens: knownToProto(c.Open.Tokens),
@@ -95,8 +81,6 @@ func commandToProto(c *scheduler.Command) *storagev1.Command {
 			Session: uint64(c.Resume.Session), Incarnation: c.Resume.Incarnation[:], Tokens: knownToProto(c.Resume.Tokens),
 			AnswersThrough: c.Resume.AnswersThrough,
 		}}
-	case scheduler.OpOutcomes:
-		p.Args = &storagev1.Command_Outcomes{Outcomes: outcomesToProto(c.Outcomes)}
 	case scheduler.OpPauseQueue, scheduler.OpResumeQueue, scheduler.OpConfigureQueue:
 		p.Args = &storagev1.Command_Queue{Queue: &storagev1.QueueCommand{Name: c.Queue.Name, Weight: uint32(c.Queue.Weight)}}
 	case scheduler.OpForget:
@@ -179,6 +163,14 @@ func commandFromProto(p *storagev1.Command, c *scheduler.Command) error {
 func narrow8(v uint32) uint8   { return uint8(min(v, 1<<8-1)) }
 func narrow16(v uint32) uint16 { return uint16(min(v, 1<<16-1)) }
 
+// sliceOf makes a slice; an empty one is nil, as the leader's batch has it.
+func sliceOf[T any](n int) []T {
+	if n == 0 {
+		return nil
+	}
+	return make([]T, n)
+}
+
 func idsToProto[T ~uint64](ids []T) []uint64 {
 	if len(ids) == 0 {
 		return nil
@@ -207,11 +199,4 @@ func hashFromProto(b []byte, h *scheduler.Hash128) error {
 	}
 	copy(h[:], b)
 	return nil
-}
-
-func hashToProto(h *scheduler.Hash128) []byte {
-	if *h == (scheduler.Hash128{}) {
-		return nil
-	}
-	return h[:]
 }

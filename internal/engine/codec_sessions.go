@@ -55,3 +55,14 @@ func sessionFromProto(p *storagev1.SessionCommand) *scheduler.SessionCommand {
 		Tokens: idsFromProto[scheduler.Token](p.GetTokens()),
 	}
 }
+
+func labelsToProto(labels []scheduler.Label) []*storagev1.Label {
+	if len(labels) == 0 {
+		return nil
+	}
+	p := make([]*storagev1.Label, len(labels))
+	for i, l := range labels {
+		p[i] = &storagev1.Label{Key: l.Key, Value: l.Value}
+	}
+	return p
+}

@@ -50,22 +50,29 @@ type Engine struct {
 	proposer uint64 // random; tells this process's entries from others'
 	started  time.Time
 
+	// qmu guards the line, the flights, the term and the clock.
 	qmu      sync.Mutex
 	line     batch.Batcher[doneFunc]
 	flights  []*flight // in order of proposal
 	clock    logClock
 	proposal uint64
-	begin    *Leadership // a term to begin, not yet proposed
-	leading  bool        // BeginTerm of the current term is applied
-	term     uint64      // of the last leadership heard of
+	elected  uint64 // term in which the log says that this node leads; 0: it doesn't
+	begin    uint64 // elected, if its BeginTerm is not yet proposed; else 0
+	leading  bool   // BeginTerm of elected is applied
 	stopping bool
 	deadline scheduler.Time // the state's next deadline; 0: none
 	more     bool           // the last step left work over
 	lastStep int64          // log time of the last proposal
 	room     chan struct{}  // closed when the line has room again; nil: it has
-	idle     chan struct{}  // closed when stopping and nothing is in flight
+	changed  chan struct{}  // closed when leading changes or nothing is in flight; nil: nobody waits
 	wake     chan struct{}
 
+	// omu is held while the observer is told something, so that it is told one thing at a time. mu and qmu may be taken
+	// under it, not the other way round.
+	omu       sync.Mutex
+	observing bool // TermBegan was told, TermEnded not yet
+
+	// mu guards the state, the buffers and the waiters.
 	mu      sync.RWMutex
 	state   *scheduler.State
 	eff     scheduler.Effects // owned by the apply goroutine
@@ -73,11 +80,16 @@ type Engine struct {
 	sealed  *unsaved          // being saved; nil: none
 	applied uint64
 	waiters map[scheduler.TaskID][]*waiter
-	ended   []*finished   // by the step under way, with waiters
-	gate    chan struct{} // closed when the checkpoint that admission waits for has ended; nil: none
+	lists   map[*page]struct{} // under way
+	scratch []byte             // of one end's encoding
+	policy  policyCode         // likewise
+	gate    chan struct{}      // closed when the checkpoint that admission waits for has ended; nil: none
 
+	saving   sync.Mutex // one checkpoint at a time
+	spare    *unsaved   // maps of an earlier checkpoint, for the next; under saving
 	saved    saveMark
 	trigger  chan struct{}
+	forgets  atomic.Int64 // Forget commands proposed and not answered
 	cutting  atomic.Bool
 	sinceCut struct{ entries, bytes atomic.Int64 }
 	diskLow  atomic.Bool
@@ -86,8 +98,9 @@ type Engine struct {
 	stop     context.CancelFunc
 	stopped  context.Context
 	loops    sync.WaitGroup
-	failed   atomic.Bool
+	failed   atomic.Bool // Invariant: once true nothing more is applied, answered with success or saved
 	fatalOne sync.Once
+	failure  error // set before stopped ends
 }
 
 type doneFunc func(Result, error)
@@ -99,25 +112,32 @@ type saveMark struct {
 	moved chan struct{} // closed and replaced at each move
 }
 
+func (o *Options) fill() error {
+	if o.Storage == nil || o.Fatal == nil {
+		return errors.New("engine: Storage and Fatal are required")
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Now == nil {
+		o.Now = wallNow
+	}
+	if o.Limits.MaxTasks == 0 {
+		o.Limits.MaxTasks = scheduler.MaxTasksDefault
+	}
+	if o.Limits.Depth == 0 {
+		o.Limits.Depth = scheduler.QueueDepth
+	}
+	if o.DiskReserve == 0 {
+		o.DiskReserve = DiskReserveDefault
+	}
+	return nil
+}
+
 // New loads the last checkpoint. The log replays the rest through Apply.
 func New(opts Options) (*Engine, error) {
-	if opts.Storage == nil || opts.Fatal == nil {
-		return nil, errors.New("engine: Storage and Fatal are required")
-	}
-	if opts.Logger == nil {
-		opts.Logger = hclog.NewNullLogger()
-	}
-	if opts.Now == nil {
-		opts.Now = wallNow
-	}
-	if opts.Limits.MaxTasks == 0 {
-		opts.Limits.MaxTasks = scheduler.MaxTasksDefault
-	}
-	if opts.Limits.Depth == 0 {
-		opts.Limits.Depth = scheduler.QueueDepth
-	}
-	if opts.DiskReserve == 0 {
-		opts.DiskReserve = DiskReserveDefault
+	if err := opts.fill(); err != nil {
+		return nil, err
 	}
 	var seed [8]byte
 	if _, err := rand.Read(seed[:]); err != nil {
@@ -133,9 +153,9 @@ func New(opts Options) (*Engine, error) {
 		return nil, fmt.Errorf("load checkpoint: %w", err)
 	}
 	e := &Engine{
-		opts: opts, logger: opts.Logger.Named("engine"), proposer: binary.LittleEndian.Uint64(seed[:]),
+		opts: opts, logger: opts.Logger.Named("engine"), proposer: binary.LittleEndian.Uint64(seed[:]), started: began,
 		wake: make(chan struct{}, 1), trigger: make(chan struct{}, 1), state: state, live: newUnsaved(),
-		waiters: map[scheduler.TaskID][]*waiter{}, clock: logClock{now: opts.Now},
+		waiters: map[scheduler.TaskID][]*waiter{}, lists: map[*page]struct{}{}, clock: logClock{now: opts.Now, at: int64(state.Now())},
 	}
 	e.stopped, e.stop = context.WithCancel(context.Background())
 	e.applied = opts.Storage.DurableIndex()
@@ -146,92 +166,8 @@ func New(opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// SetObserver says who is told what happens. Before Start.
+// SetObserver says who is told what happens. Before Start, and before the log has elected this node.
 func (e *Engine) SetObserver(o Observer) { e.observer = o }
-
-// Start runs the engine on a log that replays into it, and returns once it leads and serves, or ctx ends.
-func (e *Engine) Start(ctx context.Context, log Log) error {
-	e.log = log
-	e.started = e.opts.Now()
-	e.watchDisk()
-	e.loops.Go(e.proposeLoop)
-	e.loops.Go(e.termLoop)
-	e.loops.Go(e.checkpointLoop)
-	for {
-		e.qmu.Lock()
-		leading := e.leading
-		if !leading && e.idle == nil {
-			e.idle = make(chan struct{})
-		}
-		changed := e.idle
-		e.qmu.Unlock()
-		if leading {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return fmt.Errorf("start engine: wait to lead: %w", context.Cause(ctx))
-		case <-e.stopped.Done():
-			return ErrStopping
-		}
-	}
-}
-
-// Stop refuses new proposals, lets those in line be carried out, writes a last checkpoint and ends the loops. The log may
-// be closed afterwards. It may be called twice.
-func (e *Engine) Stop(ctx context.Context) error {
-	e.qmu.Lock()
-	e.stopping = true
-	e.qmu.Unlock()
-	err := e.settle(ctx)
-	e.stop()
-	e.loops.Wait()
-	if err == nil && !e.failed.Load() {
-		err = e.save()
-	}
-	return err
-}
-
-// settle waits until nothing is in line or in flight.
-func (e *Engine) settle(ctx context.Context) error {
-	for {
-		e.qmu.Lock()
-		if e.line.Len() == 0 && len(e.flights) == 0 || !e.leading {
-			e.qmu.Unlock()
-			return nil
-		}
-		if e.idle == nil {
-			e.idle = make(chan struct{})
-		}
-		idle := e.idle
-		e.qmu.Unlock()
-		select {
-		case <-idle:
-		case <-ctx.Done():
-			return fmt.Errorf("stop engine: proposals are still in flight: %w", context.Cause(ctx))
-		case <-e.stopped.Done():
-			return nil
-		}
-	}
-}
-
-// notify wakes whoever waits for a change of leadership or for the line to empty. Under qmu.
-func (e *Engine) notify() {
-	if e.idle != nil {
-		close(e.idle)
-		e.idle = nil
-	}
-}
-
-// fatal reports the first error that the process must not outlive.
-func (e *Engine) fatal(err error) {
-	e.failed.Store(true)
-	e.fatalOne.Do(func() {
-		e.logger.Error("the process must end", "error", err)
-		e.opts.Fatal(err)
-	})
-}
 
 // Leading reports whether this node leads and serves.
 func (e *Engine) Leading() bool {
@@ -240,7 +176,7 @@ func (e *Engine) Leading() bool {
 	return e.leading && !e.failed.Load()
 }
 
-// Now is the log's time as the leader estimates it.
+// Now is the log's time as the leader estimates it; elsewhere that of the last step.
 func (e *Engine) Now() scheduler.Time {
 	e.qmu.Lock()
 	defer e.qmu.Unlock()

@@ -1,101 +1,178 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 
 	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
-func isMissing(err error) bool { return errors.Is(err, ErrNoTask) || errors.Is(err, ErrNotRetained) }
+// finished is a task that ended, in its stored form: a step encodes it at once, as its Effects are used again.
+type finished struct {
+	id      scheduler.TaskID
+	expires scheduler.Duration // 0: nothing is kept
+	data    []byte             // encoded storagev1.Finished, read only
+	late    *late              // fields that data lacks; nil: none
+	gen     uint32
+	state   scheduler.TaskState
+}
+
+// endLine holds finished tasks to keep, in order of their ends.
+type endLine struct {
+	list  []finished                 // Invariant: only grows; what is in it doesn't change
+	at    map[scheduler.TaskID]int32 // where the valid one of a task is: one that was revived or forgotten has none
+	chunk []byte                     // memory for the next ones' data
+}
+
+// chunkBytes is how much memory finished tasks take at a time. An end that a reader holds keeps its chunk.
+const chunkBytes = 64 << 10
+
+func (l *endLine) len() int { return len(l.list) }
+
+func (l *endLine) add(rec finished) {
+	l.at[rec.id] = int32(len(l.list))
+	l.list = append(l.list, rec)
+}
+
+func (l *endLine) get(id scheduler.TaskID) (finished, bool) {
+	i, ok := l.at[id]
+	if !ok {
+		return finished{}, false
+	}
+	return l.list[i], true
+}
+
+func (l *endLine) remove(id scheduler.TaskID) { delete(l.at, id) }
+
+// valid reports whether the i-th is its task's valid end.
+func (l *endLine) valid(i int) bool {
+	at, ok := l.at[l.list[i].id]
+	return ok && int(at) == i
+}
+
+// keep copies data.
+func (l *endLine) keep(data []byte) []byte {
+	if len(data) > chunkBytes/4 {
+		return append([]byte(nil), data...)
+	}
+	if cap(l.chunk)-len(l.chunk) < len(data) {
+		l.chunk = make([]byte, 0, chunkBytes)
+	}
+	from := len(l.chunk)
+	l.chunk = append(l.chunk, data...)
+	return l.chunk[from:len(l.chunk):len(l.chunk)]
+}
+
+// finish encodes the end of a task. Labels and a last failure that only storage holds are left for later. Under mu.
+func (e *Engine) finish(b *scheduler.Batch, fin *scheduler.Finished) finished {
+	rec := finished{id: fin.Task, expires: fin.ExpiresAt, gen: fin.Gen, state: fin.State}
+	lacks := late{id: fin.Task}
+	var body []byte
+	var fail *failure
+	if fin.HasLabels {
+		var ok bool
+		body, ok = e.stagedBody(fin.Task)
+		lacks.labels = !ok
+	}
+	if fin.HasFailure {
+		if f, ok := e.stagedFailure(fin.Task); ok {
+			fail = &f
+		} else {
+			lacks.failure = true
+		}
+	}
+	e.scratch = e.appendFinished(e.scratch[:0], fin, body, detailOf(b, fin.Cmd, fin.Item), fail)
+	rec.data = e.live.ended.keep(e.scratch)
+	if cap(e.scratch) > encoderKeep {
+		e.scratch = nil
+	}
+	if lacks.labels || lacks.failure {
+		rec.late = &lacks
+		e.live.late = append(e.live.late, rec.late)
+	}
+	return rec
+}
+
+// appendFinished appends the fields of a storagev1.Finished, in order of number.
+func (e *Engine) appendFinished(b []byte, fin *scheduler.Finished, body, detail []byte, fail *failure) []byte {
+	b = appendUint(b, 1, uint64(fin.State))
+	b = appendUint(b, 2, uint64(fin.Cause))
+	b = appendUint(b, 3, uint64(fin.Gen))
+	b, spec := openNest(b, finishedSpec, 1)
+	b = appendSpec(b, &scheduler.TaskSpec{
+		Kind: fin.Kind, Queue: fin.Queue, Require: fin.Require, Priority: fin.Priority, Weight: fin.Weight,
+		HasLabels: fin.HasLabels, StartBy: fin.StartBy, Deadline: fin.Deadline, Policy: fin.Policy, PayloadBytes: fin.PayloadBytes,
+	}, &e.policy, true)
+	b = closeNest(b, spec)
+	b = appendLabels(b, body)
+	b = appendUint(b, 6, uint64(fin.Attempts))
+	b = appendUint(b, 7, uint64(fin.Losses))
+	b = appendUint(b, 8, uint64(fin.Submitted))
+	b = appendUint(b, 9, uint64(fin.At))
+	b = appendUint(b, 10, uint64(fin.ExpiresAt))
+	b = appendUint(b, 11, uint64(fin.Token))
+	b = appendUint(b, 12, uint64(fin.Session))
+	b = appendString(b, 13, fin.Worker)
+	b = appendBytes(b, 14, detail)
+	if fail == nil {
+		return b
+	}
+	b, last := openNest(b, finishedLast, 1)
+	b = fail.append(b)
+	return closeNest(b, last)
+}
+
+// Numbers of fields that are also read or appended one by one.
+const (
+	finishedState  = 1
+	finishedSpec   = 4
+	finishedLabels = 5
+	finishedLast   = 15
+	specKind       = 1
+	specQueue      = 2
+	bodyLabels     = 2
+)
+
+// append appends the fields of a storagev1.Attempt.
+func (f *failure) append(b []byte) []byte {
+	b = appendUint(b, 1, uint64(f.cause))
+	b = appendUint(b, 2, uint64(f.attempt))
+	return appendBytes(b, 3, f.detail)
+}
+
+// appendLabels copies the labels of an encoded Body.
+func appendLabels(b, body []byte) []byte {
+	eachField(body, func(num protowire.Number, _ uint64, v []byte) bool {
+		if num == bodyLabels {
+			b = appendMessage(b, finishedLabels, v)
+		}
+		return true
+	})
+	return b
+}
+
+// fullFinished returns the stored form of an ended task with the fields that came late.
+func (e *Engine) fullFinished(rec *finished) (*storagev1.Finished, error) {
+	f, err := decodeFinished(rec.id, rec.data)
+	if err != nil || rec.late == nil {
+		return f, err
+	}
+	fields, err := e.lateFields(rec.late)
+	if err != nil {
+		return nil, err
+	}
+	if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(fields, f); err != nil {
+		return nil, fmt.Errorf("decode late fields of finished task %d: %w", rec.id, err)
+	}
+	return f, nil
+}
 
 func decodeFinished(id scheduler.TaskID, data []byte) (*storagev1.Finished, error) {
 	f := &storagev1.Finished{}
 	if err := proto.Unmarshal(data, f); err != nil {
 		return nil, fmt.Errorf("decode finished task %d: %w", id, err)
-	}
-	return f, nil
-}
-
-// buildFinished makes the stored form of an ended task, reading from storage what the buffers didn't hold at its end.
-func (e *Engine) buildFinished(rec *finished) (*storagev1.Finished, error) {
-	body, fail := rec.body, rec.failure
-	if rec.HasLabels && body == nil {
-		err := e.opts.Storage.Bodies([]scheduler.TaskID{rec.Task}, func(_ int, data []byte) error {
-			body = append([]byte(nil), data...)
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read body of task %d: %w", rec.Task, err)
-		}
-	}
-	var last *storagev1.Attempt
-	switch {
-	case fail != nil:
-		a, err := fail.proto()
-		if err != nil {
-			return nil, fmt.Errorf("task %d: %w", rec.Task, err)
-		}
-		last = a
-	case rec.HasFailure:
-		a, err := e.readFailure(rec.Task)
-		if err != nil {
-			return nil, err
-		}
-		last = a
-	}
-	return rec.proto(body, last)
-}
-
-func (e *Engine) readFailure(id scheduler.TaskID) (*storagev1.Attempt, error) {
-	data, err := e.opts.Storage.Failure(id)
-	if err != nil || data == nil {
-		return nil, err
-	}
-	a := &storagev1.Attempt{}
-	if err := proto.Unmarshal(data, a); err != nil {
-		return nil, fmt.Errorf("decode failure of task %d: %w", id, err)
-	}
-	return a, nil
-}
-
-func (f *failure) proto() (*storagev1.Attempt, error) {
-	a := &storagev1.Attempt{Cause: uint32(f.cause), Attempt: f.attempt}
-	if f.detail != nil {
-		a.Detail = &storagev1.Detail{}
-		if err := proto.Unmarshal(f.detail, a.Detail); err != nil {
-			return nil, fmt.Errorf("decode failure: %w", err)
-		}
-	}
-	return a, nil
-}
-
-// proto makes the stored form.
-func (rec *finished) proto(body []byte, last *storagev1.Attempt) (*storagev1.Finished, error) {
-	f := &storagev1.Finished{
-		State: uint32(rec.State), Cause: uint32(rec.Cause), Gen: rec.Gen, Attempts: rec.Attempts, Losses: rec.Losses,
-		Submitted: int64(rec.Submitted), Finished: int64(rec.At), ExpiresAt: int64(rec.ExpiresAt), Token: uint64(rec.Token),
-		Session: uint64(rec.Session), Worker: rec.Worker, LastFailure: last,
-		Spec: specToProto(&scheduler.TaskSpec{
-			Kind: rec.Kind, Queue: rec.Queue, Require: rec.Require, Priority: rec.Priority, Weight: rec.Weight,
-			HasLabels: rec.HasLabels, StartBy: rec.StartBy, Deadline: rec.Deadline, Policy: rec.Policy,
-			PayloadBytes: rec.PayloadBytes,
-		}, true),
-	}
-	if body != nil {
-		b := &storagev1.Body{}
-		if err := proto.Unmarshal(body, b); err != nil {
-			return nil, fmt.Errorf("decode body of task %d: %w", rec.Task, err)
-		}
-		f.Labels = b.GetLabels()
-	}
-	if rec.detail != nil {
-		f.Detail = &storagev1.Detail{}
-		if err := proto.Unmarshal(rec.detail, f.Detail); err != nil {
-			return nil, fmt.Errorf("decode outcome of task %d: %w", rec.Task, err)
-		}
 	}
 	return f, nil
 }

@@ -1,12 +1,11 @@
 package engine
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
 
-	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 )
 
@@ -17,12 +16,20 @@ const (
 )
 
 // List returns tasks above ListFilter.After in order of id, at most Max, and whether there are more. Live tasks are found
-// by a walk over all of them, a bounded number per hold of the lock.
+// by a walk over all of them, a bounded number per hold of the lock; then ended ones in the buffers, then in storage: the
+// way that tasks go. Those that go back while it walks, dead letters that are retried, are noted for it by the steps. So a
+// task that exists throughout is listed, as it stood at some time of the walk.
 func (e *Engine) List(ctx context.Context, f ListFilter) ([]*Task, bool, error) {
-	p := &page{filter: f, states: map[scheduler.TaskState]bool{}, limit: f.Max + 1}
-	for _, s := range f.States {
-		p.states[s] = true
-	}
+	f.Max = max(f.Max, 1)
+	p := newPage(f)
+	e.mu.Lock()
+	e.lists[p] = struct{}{}
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		delete(e.lists, p)
+		e.mu.Unlock()
+	}()
 	if err := e.listLive(ctx, p); err != nil {
 		return nil, false, err
 	}
@@ -34,9 +41,10 @@ func (e *Engine) List(ctx context.Context, f ListFilter) ([]*Task, bool, error) 
 			return nil, false, err
 		}
 	}
-	p.trim()
-	more := len(p.tasks) > f.Max
-	tasks := p.tasks[:min(len(p.tasks), f.Max)]
+	if err := e.listRevived(p); err != nil {
+		return nil, false, err
+	}
+	tasks, more := p.result()
 	for _, t := range tasks {
 		if t.Live != nil && t.Live.Flags&scheduler.FlagHasLabels != 0 {
 			b, err := e.body(t.ID)
@@ -49,117 +57,108 @@ func (e *Engine) List(ctx context.Context, f ListFilter) ([]*Task, bool, error) 
 	return tasks, more, nil
 }
 
-// page gathers the lowest ids that pass a filter.
-type page struct {
-	filter ListFilter
-	states map[scheduler.TaskState]bool
-	limit  int
-	tasks  []*Task
-}
-
-func (p *page) passes(id scheduler.TaskID, state scheduler.TaskState, queue, kind string) bool {
-	return id > p.filter.After && (len(p.states) == 0 || p.states[state]) &&
-		(p.filter.Queue == "" || p.filter.Queue == queue) && (p.filter.Kind == "" || p.filter.Kind == kind)
-}
-
-func (p *page) wantsFinished() bool {
-	if len(p.states) == 0 {
-		return true
-	}
-	for s := range p.states {
-		if s.Terminal() {
-			return true
-		}
-	}
-	return false
-}
-
-func (p *page) add(t *Task) {
-	p.tasks = append(p.tasks, t)
-	if len(p.tasks) >= 4*p.limit {
-		p.trim()
-	}
-}
-
-// trim keeps the lowest ids, each once: a task that ended between two looks is kept as it was first seen.
-func (p *page) trim() {
-	slices.SortStableFunc(p.tasks, func(a, b *Task) int { return cmp.Compare(a.ID, b.ID) })
-	p.tasks = slices.CompactFunc(p.tasks, func(a, b *Task) bool { return a.ID == b.ID })
-	if len(p.tasks) > p.limit {
-		clear(p.tasks[p.limit:])
-		p.tasks = p.tasks[:p.limit]
-	}
-}
-
 func (e *Engine) listLive(ctx context.Context, p *page) error {
 	for from := uint32(0); ; {
 		e.mu.RLock()
-		from = e.state.ScanTasks(from, scanSlots, func(info scheduler.TaskInfo) {
-			if p.passes(info.ID, info.State, info.Queue, info.Kind) {
-				p.add(&Task{ID: info.ID, Live: &info})
-			}
-		})
+		from = e.state.ScanTasks(from, scanSlots, p.addLive)
 		e.mu.RUnlock()
-		if from == 0 {
-			return nil
-		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if from == 0 {
+			return nil
 		}
 	}
 }
 
 // listStaged adds finished tasks that storage doesn't hold yet.
 func (e *Engine) listStaged(p *page) error {
-	var recs []*finished
+	var ids []scheduler.TaskID
+	var lists [2][]finished // what is in them doesn't change, so they are walked without the lock
 	e.mu.RLock()
-	for _, u := range [...]*unsaved{e.live, e.sealed} {
-		if u == nil {
-			continue
-		}
-		for id, rec := range u.finished {
-			if p.passes(id, rec.State, rec.Queue, rec.Kind) {
-				recs = append(recs, rec)
-			}
+	for i, u := range [...]*unsaved{e.live, e.sealed} {
+		if u != nil {
+			lists[i] = u.ended.list
 		}
 	}
 	e.mu.RUnlock()
-	slices.SortFunc(recs, func(a, b *finished) int { return cmp.Compare(a.Task, b.Task) })
-	for _, rec := range recs[:min(len(recs), p.limit)] {
-		f, err := e.buildFinished(rec)
-		if err != nil {
+	for _, list := range lists {
+		for i := range list {
+			if p.inRange(list[i].id) && p.passesFinished(list[i].data) {
+				ids = append(ids, list[i].id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		if !p.inRange(id) {
+			return nil // the page is full of lower ones
+		}
+		if _, err := e.addStanding(p, id); err != nil {
 			return err
 		}
-		p.add(&Task{ID: rec.Task, Finished: f})
 	}
 	return nil
 }
 
+// addStanding adds a task as it stands now, if it passes. !known: only storage can tell.
+func (e *Engine) addStanding(p *page, id scheduler.TaskID) (known bool, err error) {
+	e.mu.RLock()
+	info, live := e.state.Task(id)
+	rec, ok, known := e.stagedFinished(id)
+	e.mu.RUnlock()
+	switch {
+	case live:
+		p.addLive(info)
+		return true, nil
+	case !ok || !p.passesFinished(rec.data):
+		return known, nil
+	}
+	f, err := e.fullFinished(&rec)
+	if err == nil {
+		p.add(&Task{ID: id, Finished: f})
+	}
+	return true, err
+}
+
 // listStored adds finished tasks from storage until the page is full or storage ends.
 func (e *Engine) listStored(ctx context.Context, p *page) error {
-	after, found := p.filter.After, 0
-	for {
+	type row struct {
+		id   scheduler.TaskID
+		data []byte
+	}
+	var rows []row
+	for after := p.filter.After; ; {
 		looked := 0
-		var bad error
+		rows = rows[:0]
 		err := e.opts.Storage.FinishedAfter(after, scanFinished, func(id scheduler.TaskID, data []byte) bool {
 			looked++
 			after = id
-			var f *storagev1.Finished
-			if f, bad = decodeFinished(id, data); bad != nil {
-				return false
+			if p.passesFinished(data) {
+				rows = append(rows, row{id, bytes.Clone(data)})
 			}
-			if p.passes(id, scheduler.TaskState(f.GetState()), f.GetSpec().GetQueue(), f.GetSpec().GetKind()) && e.stillStored(id) {
-				p.add(&Task{ID: id, Finished: f})
-				found++
-			}
-			return found < p.limit
+			return p.inRange(id) && len(rows) < p.limit
 		})
-		switch {
-		case err != nil:
+		if err != nil {
 			return fmt.Errorf("list finished tasks: %w", err)
-		case bad != nil:
-			return bad
-		case found >= p.limit || looked < scanFinished:
+		}
+		for _, r := range rows {
+			known, err := e.addStanding(p, r.id) // it may have been revived, forgotten or finished again since
+			if err != nil {
+				return err
+			}
+			if known {
+				continue
+			}
+			f, err := decodeFinished(r.id, r.data)
+			if err != nil {
+				return err
+			}
+			p.add(&Task{ID: r.id, Finished: f})
+		}
+		p.trim()
+		switch {
+		case !p.inRange(after+1) || looked < scanFinished && len(rows) < p.limit:
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -167,10 +166,26 @@ func (e *Engine) listStored(ctx context.Context, p *page) error {
 	}
 }
 
-// stillStored reports whether a stored finished task has not been revived, forgotten or finished again since.
-func (e *Engine) stillStored(id scheduler.TaskID) bool {
+// listRevived adds the dead letters that were retried while the list walked.
+func (e *Engine) listRevived(p *page) error {
 	e.mu.RLock()
-	defer e.mu.RUnlock()
-	_, known := e.stagedFinished(id)
-	return !known
+	ids := p.revived
+	e.mu.RUnlock()
+	for _, id := range ids {
+		known, err := e.addStanding(p, id)
+		if err != nil {
+			return err
+		}
+		if known {
+			continue
+		}
+		f, _, err := e.findFinished(id) // it has ended again and is stored already
+		if err != nil && !isMissing(err) {
+			return err
+		}
+		if f != nil && p.passes(id, scheduler.TaskState(f.GetState()), f.GetSpec().GetQueue(), f.GetSpec().GetKind()) {
+			p.add(&Task{ID: id, Finished: f})
+		}
+	}
+	return nil
 }

@@ -17,7 +17,9 @@ func (e *Engine) Bodies(ids []scheduler.TaskID, each func(i int, data []byte) er
 	var at []int
 	e.mu.RLock()
 	for i, id := range ids {
-		if found[i] = e.stagedBody(id); found[i] == nil {
+		if b, ok := e.stagedBody(id); ok {
+			found[i] = b
+		} else {
 			missing, at = append(missing, id), append(at, i)
 		}
 	}
@@ -41,38 +43,61 @@ func (e *Engine) Bodies(ids []scheduler.TaskID, each func(i int, data []byte) er
 	return nil
 }
 
+// looksMax is how often Task looks: a task may end between two looks, and a dead letter live again.
+const looksMax = 3
+
 // Task returns a task, live or finished. Errors: ErrNoTask, ErrNotRetained, storage's.
 func (e *Engine) Task(_ context.Context, id scheduler.TaskID) (*Task, error) {
+	for look := 1; ; look++ {
+		t, err := e.liveTask(id)
+		if err != nil || t != nil && (t.Body != nil || look == looksMax) {
+			return t, err
+		}
+		fin, lives, err := e.findFinished(id)
+		if lives && look < looksMax {
+			continue
+		}
+		if lives {
+			err = ErrNotRetained
+		}
+		if err != nil {
+			return nil, err
+		}
+		return e.finishedTask(id, fin)
+	}
+}
+
+// liveTask returns a live task, or nil. One without a body ended in the meantime.
+func (e *Engine) liveTask(id scheduler.TaskID) (*Task, error) {
 	e.mu.RLock()
 	info, live := e.state.Task(id)
 	f, staged := e.stagedFailure(id)
 	e.mu.RUnlock()
 	if !live {
-		return e.finishedTask(id)
+		return nil, nil
 	}
 	t := &Task{ID: id, Live: &info}
 	var err error
-	if t.Body, err = e.body(id); err != nil {
-		return nil, err
+	if t.Body, err = e.body(id); err != nil || t.Body == nil || info.Flags&scheduler.FlagHasFailure == 0 {
+		return t, err
 	}
-	if info.Flags&scheduler.FlagHasFailure == 0 {
-		return t, nil
+	data := f.append(nil)
+	if !staged {
+		if data, err = e.opts.Storage.Failure(id); err != nil || data == nil {
+			return t, err
+		}
 	}
-	if staged {
-		t.LastFailure, err = f.proto()
-	} else {
-		t.LastFailure, err = e.readFailure(id)
+	t.LastFailure = &storagev1.Attempt{}
+	if err := proto.Unmarshal(data, t.LastFailure); err != nil {
+		return nil, fmt.Errorf("decode failure of task %d: %w", id, err)
 	}
-	return t, err
+	return t, nil
 }
 
-// finishedTask returns a finished task; a dead letter's body is still there.
-func (e *Engine) finishedTask(id scheduler.TaskID) (*Task, error) {
-	fin, err := e.Finished(id)
-	if err != nil {
-		return nil, err
-	}
+// finishedTask adds the body to a dead letter: it is still there.
+func (e *Engine) finishedTask(id scheduler.TaskID, fin *storagev1.Finished) (*Task, error) {
 	t := &Task{ID: id, Finished: fin}
+	var err error
 	if scheduler.TaskState(fin.GetState()) == scheduler.Dead {
 		t.Body, err = e.body(id)
 	}

@@ -26,7 +26,12 @@ type testStorage struct {
 	inSave func()         // called when a Save has begun and pulled nothing
 	inRows func(rows int) // called between pulls
 	fail   error          // of Save
-	keep   bool           // Save keeps nothing but its index (benchmarks)
+
+	failExpire error
+	inExpire   func()
+
+	inFinished func() // called before and after FinishedAfter
+	keep       bool   // Save keeps nothing but its index (benchmarks)
 }
 
 type rowAt struct {
@@ -154,6 +159,10 @@ func (s *testStorage) Finished(id scheduler.TaskID) ([]byte, error) {
 }
 
 func (s *testStorage) FinishedAfter(after scheduler.TaskID, most int, each func(scheduler.TaskID, []byte) bool) error {
+	if s.inFinished != nil {
+		s.inFinished()
+		defer s.inFinished()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(s.finished)) {
@@ -169,9 +178,14 @@ func (s *testStorage) FinishedAfter(after scheduler.TaskID, most int, each func(
 
 // Expire works as package store's does: dead letters that are due are named until a checkpoint drops them.
 func (s *testStorage) Expire(served scheduler.Duration, most int) (deleted int, dead []scheduler.DeadRef, more bool, err error) {
+	if s.inExpire != nil {
+		s.inExpire()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.expires++
+	if s.expires++; s.failExpire != nil {
+		return 0, nil, false, s.failExpire
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.finished)) {
 		switch f := s.finished[id]; {
 		case f.ExpiresAt > served:

@@ -1,17 +1,16 @@
 package engine
 
-import (
-	"github.com/yardmaster/yardmaster/internal/scheduler"
-)
+import "github.com/yardmaster/yardmaster/internal/scheduler"
 
 // unsaved is what steps have staged since a checkpoint was sealed and storage doesn't hold yet. The engine has two: one
 // that steps fill, and, while a checkpoint is being saved, the sealed one, which is only read.
 type unsaved struct {
-	bodies       map[scheduler.TaskID][]byte // encoded storagev1.Body
+	bodies       bodyLine
 	failures     map[scheduler.TaskID]failure
-	dropBodies   []scheduler.TaskID // of tasks whose body or failure an earlier generation or storage holds
-	finished     map[scheduler.TaskID]*finished
+	dropBodies   []scheduler.TaskID // of tasks whose body or failure the sealed one or storage holds
+	ended        endLine
 	dropFinished map[scheduler.TaskID]struct{}
+	late         []*late // to be read before storage drops it
 	bytes        int
 }
 
@@ -19,53 +18,68 @@ type unsaved struct {
 type failure struct {
 	cause   scheduler.Cause
 	attempt uint32
-	detail  []byte // encoded storagev1.Detail; nil: there was no report
-}
-
-// finished is a task that ended. What body and failure hold is nil if an earlier generation or storage holds it, or if
-// there is none (see HasLabels and HasFailure).
-type finished struct {
-	scheduler.Finished
-	detail  []byte // of the accepted outcome, encoded storagev1.Detail
-	body    []byte
-	failure *failure
+	detail  []byte // encoded storagev1.Detail; empty: there was no report
 }
 
 func newUnsaved() *unsaved {
 	return &unsaved{
-		bodies: map[scheduler.TaskID][]byte{}, failures: map[scheduler.TaskID]failure{},
-		finished: map[scheduler.TaskID]*finished{}, dropFinished: map[scheduler.TaskID]struct{}{},
+		failures: map[scheduler.TaskID]failure{}, ended: endLine{at: map[scheduler.TaskID]int32{}},
+		dropFinished: map[scheduler.TaskID]struct{}{},
 	}
 }
 
 func (u *unsaved) empty() bool {
-	return len(u.bodies)+len(u.failures)+len(u.dropBodies)+len(u.finished)+len(u.dropFinished) == 0
+	return len(u.bodies.list)+len(u.failures)+len(u.dropBodies)+len(u.ended.list)+len(u.dropFinished) == 0
 }
 
-// stage notes what a step did that the next checkpoint must hold. Under mu.
+// spareMax bounds the lists and maps that are used again.
+const spareMax = 4 * CheckpointRows
+
+// reuse makes an empty one out of one that was saved. Its finished tasks may still be in readers' hands and are left alone.
+func (u *unsaved) reuse() *unsaved {
+	if len(u.bodies.list) > spareMax || len(u.dropBodies) > spareMax || len(u.ended.at) > spareMax || len(u.failures) > spareMax {
+		return newUnsaved()
+	}
+	clear(u.bodies.list)
+	clear(u.failures)
+	clear(u.ended.at)
+	clear(u.dropFinished)
+	return &unsaved{
+		bodies: bodyLine{list: u.bodies.list[:0]}, failures: u.failures, dropBodies: u.dropBodies[:0],
+		ended: endLine{at: u.ended.at, list: make([]finished, 0, len(u.ended.list))}, dropFinished: u.dropFinished,
+	}
+}
+
+// stage notes what a step did that the next checkpoint must hold, and hands ends to who awaits them. Under mu.
 func (e *Engine) stage(b *scheduler.Batch) {
 	u, eff := e.live, &e.eff
 	for i := range eff.Staged {
 		st := &eff.Staged[i]
 		body := b.Commands[st.Cmd].Submit.Tasks[st.Item].Body
-		u.bodies[st.Task] = body
+		u.bodies.add(st.Task, body)
 		u.bytes += len(body)
 	}
 	for i := range eff.Failed {
 		fd := &eff.Failed[i]
 		f := failure{cause: fd.Cause, attempt: fd.Attempt, detail: detailOf(b, fd.Cmd, fd.Item)}
+		u.bytes += len(f.detail) - len(u.failures[fd.Task].detail)
 		u.failures[fd.Task] = f
-		u.bytes += len(f.detail)
 	}
 	for i := range eff.Finished {
 		e.stageFinished(b, &eff.Finished[i])
 	}
 	for _, id := range eff.Revived {
-		delete(u.finished, id)
 		u.dropFinished[id] = struct{}{}
+		// A step may revive a dead letter and then end it, or end and then revive it: only a task that lives has no end.
+		if _, live := e.state.Task(id); live {
+			u.ended.remove(id)
+		}
+		for p := range e.lists {
+			p.revived = append(p.revived, id)
+		}
 	}
 	for _, id := range eff.Forgotten {
-		delete(u.finished, id)
+		u.ended.remove(id)
 		u.dropFinished[id] = struct{}{}
 		e.dropBody(id)
 	}
@@ -73,37 +87,36 @@ func (e *Engine) stage(b *scheduler.Batch) {
 
 func (e *Engine) stageFinished(b *scheduler.Batch, fin *scheduler.Finished) {
 	u := e.live
-	rec := &finished{Finished: *fin, detail: detailOf(b, fin.Cmd, fin.Item)}
-	if fin.HasLabels {
-		rec.body = e.stagedBody(fin.Task)
-	}
-	if fin.HasFailure {
-		if f, ok := e.stagedFailure(fin.Task); ok {
-			rec.failure = &f
+	ws, awaited := e.waiters[fin.Task]
+	if awaited || fin.ExpiresAt != 0 {
+		rec := e.finish(b, fin)
+		if fin.ExpiresAt != 0 {
+			u.ended.add(rec)
+			u.bytes += len(rec.data)
 		}
+		for _, w := range ws {
+			w.ended <- rec
+		}
+		delete(e.waiters, fin.Task)
 	}
 	if fin.State != scheduler.Dead || fin.ExpiresAt == 0 {
 		e.dropBody(fin.Task)
-	}
-	if ws := e.waiters[fin.Task]; ws != nil {
-		e.ended = append(e.ended, rec)
-	}
-	if fin.ExpiresAt != 0 {
-		u.finished[fin.Task] = rec
-		u.bytes += len(rec.detail)
 	}
 }
 
 // dropBody lets go of a body and failure wherever they are. A failure is never older than its body, so that a body of
 // this generation means that no earlier one and no storage holds either.
 func (e *Engine) dropBody(id scheduler.TaskID) {
-	delete(e.live.failures, id)
-	if body, inLive := e.live.bodies[id]; inLive {
-		e.live.bytes -= len(body)
-		delete(e.live.bodies, id)
+	u := e.live
+	if f, ok := u.failures[id]; ok {
+		u.bytes -= len(f.detail)
+		delete(u.failures, id)
+	}
+	if size, here := u.bodies.drop(id); here {
+		u.bytes -= size
 		return
 	}
-	e.live.dropBodies = append(e.live.dropBodies, id)
+	u.dropBodies = append(u.dropBodies, id)
 }
 
 func detailOf(b *scheduler.Batch, cmd, item int32) []byte {
@@ -113,15 +126,15 @@ func detailOf(b *scheduler.Batch, cmd, item int32) []byte {
 	return b.Commands[cmd].Outcomes.List[item].Detail
 }
 
-// stagedBody returns a body that storage doesn't hold yet, or nil.
-func (e *Engine) stagedBody(id scheduler.TaskID) []byte {
-	if b, ok := e.live.bodies[id]; ok {
-		return b
+// stagedBody returns a body that storage doesn't hold yet.
+func (e *Engine) stagedBody(id scheduler.TaskID) ([]byte, bool) {
+	if b, ok := e.live.bodies.get(id); ok {
+		return b, true
 	}
 	if e.sealed != nil {
-		return e.sealed.bodies[id]
+		return e.sealed.bodies.get(id)
 	}
-	return nil
+	return nil, false
 }
 
 func (e *Engine) stagedFailure(id scheduler.TaskID) (failure, bool) {
@@ -135,18 +148,18 @@ func (e *Engine) stagedFailure(id scheduler.TaskID) (failure, bool) {
 	return failure{}, false
 }
 
-// stagedFinished looks a finished task up in the buffers. known: the answer is final, rec nil means that there is none.
-func (e *Engine) stagedFinished(id scheduler.TaskID) (rec *finished, known bool) {
+// stagedFinished looks a finished task up in the buffers. known: the answer is final, !ok means that there is none.
+func (e *Engine) stagedFinished(id scheduler.TaskID) (rec finished, ok, known bool) {
 	for _, u := range [...]*unsaved{e.live, e.sealed} {
 		if u == nil {
 			continue
 		}
-		if rec, ok := u.finished[id]; ok {
-			return rec, true
+		if rec, ok := u.ended.get(id); ok {
+			return rec, true, true
 		}
 		if _, gone := u.dropFinished[id]; gone {
-			return nil, true
+			return finished{}, false, true
 		}
 	}
-	return nil, false
+	return finished{}, false, false
 }

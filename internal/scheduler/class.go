@@ -1,20 +1,38 @@
 package scheduler
 
-// class is what matching needs to know of workers alike: kinds, queues, labels and the kinds of each pool. Sessions of
-// one class differ in name and slots only.
-type class struct {
-	key   string
-	info  *WorkerInfo
-	pools []classPool
-	refs  int
+// group is the kinds that workers serve and by which of their pools. Few differ, whatever labels tell workers apart.
+type group struct {
+	key    string
+	poolOf map[string]int // kind → index of the pool that runs it
+	pools  []groupPool
+	refs   int // classes
 }
 
-// classPool is one pool of a class: the sessions that have free slots in it.
+// groupPool is one pool of a group: the classes with free slots in it.
+type groupPool struct {
+	group   *group
+	index   int
+	freePos int // position + 1 in matcher.free; 0: not there
+	classes heap[*classPool]
+}
+
+// class is the queues and labels that sessions of a group share: they differ in name and slots only.
+type class struct {
+	key    string
+	group  *group
+	queues []string // sorted; empty: all
+	labels []Label
+	pools  []classPool
+	refs   int // sessions
+}
+
+// classPool is one pool of a class: the sessions with free slots in it.
 type classPool struct {
 	class    *class
-	index    int8
-	freePos  int // position + 1 in matcher.free; 0: not there
+	home     *groupPool
 	sessions heap[*pool]
+	pos      int32 // in home.classes; -1: not there
+	gained   bool  // in matcher.gained
 }
 
 // pool is one pool of one session.
@@ -27,12 +45,14 @@ type pool struct {
 	heapPos int32 // in home.sessions; -1: not there
 }
 
+// free is how many slots are left. Tokens that a Hello brought may have taken more than there are: then it is negative.
 func (p *pool) free() int { return p.slots - p.used }
 
 // admits reports whether the pool has room for a task of a weight.
 func (p *pool) admits(weight uint16) bool { return p.free() >= int(weight) }
 
-// poolLess orders pools by most free slots, then longest without a grant, then session.
+// poolLess orders pools of different sessions by most free slots, then longest without a grant, then session. Two pools of
+// one session never meet: heaps hold pools of one index, and one pool of a session runs a kind.
 func poolLess(a, b *pool) bool {
 	if a.free() != b.free() {
 		return a.free() > b.free()
@@ -43,42 +63,35 @@ func poolLess(a, b *pool) bool {
 	return a.session.ID < b.session.ID
 }
 
-// mismatch is why workers of a class can't run a shape, as a negative fit.
-type mismatch = int8
+func classPoolLess(a, b *classPool) bool { return poolLess(a.sessions.min(), b.sessions.min()) }
 
+// Why workers of a class can't run a shape, as a negative fit.
 const (
-	mismatchKind  mismatch = -1
-	mismatchQueue mismatch = -2
-	mismatchLabel mismatch = -3
+	mismatchKind  = -1
+	mismatchQueue = -2
+	mismatchLabel = -3
 )
 
-// fit returns the pool of the class that runs a shape, or a mismatch.
-func (c *class) fit(sh *shape) int8 {
-	f, ok := sh.fits[c]
+// fit returns the index of the pool that runs a shape at workers of the class, or a mismatch.
+func (c *class) fit(sh *shape) int {
+	index, ok := c.group.poolOf[sh.Kind]
 	if !ok {
-		f = c.match(sh)
-		sh.fits[c] = f
-	}
-	return f
-}
-
-func (c *class) match(sh *shape) int8 {
-	w := c.info
-	if !contains(w.Kinds, sh.Kind) {
 		return mismatchKind
 	}
-	if len(w.Queues) > 0 && !contains(w.Queues, sh.queue.Name) {
+	if len(c.queues) > 0 && !contains(c.queues, sh.queue.Name) {
 		return mismatchQueue
 	}
-	if _, missing := missingLabel(sh.Require, w.Labels); missing {
-		return mismatchLabel
-	}
-	for i := range w.Pools {
-		if contains(w.Pools[i].Kinds, sh.Kind) {
-			return int8(i)
+	if len(sh.Require) > 0 {
+		if _, missing := missingLabel(sh.Require, c.labels); missing {
+			return mismatchLabel
 		}
 	}
-	return 0
+	return index
+}
+
+// admits reports whether one of the sessions has room for a shape's task in this pool.
+func (cp *classPool) admits(sh *shape) bool {
+	return cp.sessions.len() > 0 && cp.sessions.min().admits(sh.Weight) && cp.class.fit(sh) == cp.home.index
 }
 
 // missingLabel returns the first required label that a worker lacks.
@@ -108,106 +121,88 @@ func contains(names []string, name string) bool {
 	return lo < len(names) && names[lo] == name
 }
 
-// classKey encodes what makes a class. Names hold no control characters; labels' values are length-prefixed.
-func classKey(w *WorkerInfo) string {
-	var b []byte
-	list := func(names []string) {
-		for _, n := range names {
-			b = append(append(b, n...), 1)
-		}
-		b = append(b, 2)
+// appendNames encodes names; they hold no control characters.
+func appendNames(b []byte, names []string) []byte {
+	for _, n := range names {
+		b = append(append(b, n...), 1)
 	}
-	list(w.Kinds)
-	list(w.Queues)
-	b = append(b, requireKey(w.Labels)...)
-	b = append(b, 3)
+	return append(b, 2)
+}
+
+func groupKey(w *WorkerInfo) string {
+	b := appendNames(nil, w.Kinds)
 	for i := range w.Pools {
-		list(w.Pools[i].Kinds)
+		b = appendNames(b, w.Pools[i].Kinds)
 	}
 	return string(b)
 }
 
+func classKey(group string, w *WorkerInfo) string {
+	b := appendNames([]byte(group), w.Queues)
+	return string(appendLabels(append(b, 3), w.Labels))
+}
+
+func newGroup(key string, w *WorkerInfo) *group {
+	g := &group{key: key, poolOf: make(map[string]int, len(w.Kinds)), pools: make([]groupPool, len(w.Pools))}
+	for _, kind := range w.Kinds {
+		g.poolOf[kind] = 0 // unless a pool names it
+		for i := range w.Pools {
+			if contains(w.Pools[i].Kinds, kind) {
+				g.poolOf[kind] = i
+				break
+			}
+		}
+	}
+	for i := range g.pools {
+		g.pools[i] = groupPool{group: g, index: i, classes: heap[*classPool]{
+			less: classPoolLess, moved: func(cp *classPool, pos int32) { cp.pos = pos },
+		}}
+	}
+	return g
+}
+
+func newClass(key string, g *group, w *WorkerInfo) *class {
+	c := &class{key: key, group: g, queues: w.Queues, labels: w.Labels, pools: make([]classPool, len(w.Pools))}
+	for i := range c.pools {
+		c.pools[i] = classPool{class: c, home: &g.pools[i], pos: -1, sessions: heap[*pool]{
+			less: poolLess, moved: func(p *pool, pos int32) { p.heapPos = pos },
+		}}
+	}
+	return c
+}
+
 // join gives a session its class and pools.
 func (m *matcher) join(x *session) {
-	k := classKey(&x.Worker)
-	c := m.classes[k]
+	w := &x.Worker
+	gk := groupKey(w)
+	ck := classKey(gk, w)
+	c := m.classes[ck]
 	if c == nil {
-		c = &class{key: k, info: &x.Worker, pools: make([]classPool, len(x.Worker.Pools))}
-		for i := range c.pools {
-			c.pools[i] = classPool{class: c, index: int8(i)}
-			c.pools[i].sessions = heap[*pool]{less: poolLess, moved: func(p *pool, pos int32) { p.heapPos = pos }}
+		g := m.groups[gk]
+		if g == nil {
+			g = newGroup(gk, w)
+			m.groups[gk] = g
 		}
-		m.classes[k] = c
+		g.refs++
+		c = newClass(ck, g, w)
+		m.classes[ck] = c
 	}
 	c.refs++
 	x.class = c
-	x.pools = make([]pool, len(x.Worker.Pools))
+	x.pools = make([]pool, len(w.Pools))
 	for i := range x.pools {
-		x.pools[i] = pool{session: x, home: &c.pools[i], index: i, slots: int(x.Worker.Pools[i].Slots), heapPos: -1}
+		x.pools[i] = pool{session: x, home: &c.pools[i], index: i, slots: int(w.Pools[i].Slots), heapPos: -1}
 	}
 }
 
-// quit takes a session out of its class; shapes forget a class that is gone.
-func (m *matcher) quit(s *State, x *session) {
-	if x.class.refs--; x.class.refs > 0 {
+// quit takes a session that is in no heap any more out of its class.
+func (m *matcher) quit(x *session) {
+	c := x.class
+	if c.refs--; c.refs > 0 {
 		return
 	}
-	delete(m.classes, x.class.key)
-	for _, sh := range s.shapes {
-		delete(sh.fits, x.class)
-	}
-}
-
-// placeSession keeps a session's pools where matching looks for them.
-func (m *matcher) placeSession(s *State, x *session) {
-	if on := x.attachedIn(s.globals.Term); on != x.counted {
-		x.counted = on
-		if on {
-			s.attached++
-		} else {
-			s.attached--
-		}
-	}
-	for i := range x.pools {
-		m.placePool(s, &x.pools[i])
-	}
-}
-
-// placePool keeps one pool's place after its session or its use has changed.
-func (m *matcher) placePool(s *State, p *pool) {
-	h := &p.home.sessions
-	want := p.free() > 0 && p.session.attachedIn(s.globals.Term)
-	switch {
-	case want && p.heapPos < 0:
-		h.push(p)
-	case want:
-		h.fix(p.heapPos)
-	case p.heapPos >= 0:
-		h.remove(p.heapPos)
-	}
-	if want {
-		m.gained = true
-	}
-	m.placeClassPool(p.home)
-}
-
-func (m *matcher) placeClassPool(cp *classPool) {
-	switch {
-	case cp.sessions.len() > 0 && cp.freePos == 0:
-		m.free = append(m.free, cp)
-		cp.freePos = len(m.free)
-	case cp.sessions.len() == 0 && cp.freePos != 0:
-		last := m.free[len(m.free)-1]
-		m.free[cp.freePos-1] = last
-		last.freePos = cp.freePos
-		m.free = m.free[:len(m.free)-1]
-		cp.freePos = 0
-	}
-}
-
-// detachAll forgets every session's free slots: a new term has begun.
-func (m *matcher) detachAll(s *State) {
-	for _, x := range s.sessions {
-		m.placeSession(s, x)
+	delete(m.classes, c.key)
+	if c.group.refs--; c.group.refs == 0 {
+		delete(m.groups, c.group.key)
 	}
 }

@@ -161,7 +161,7 @@ type SessionCommand struct {
 	Attach      uint64
 	Over        []Token // never sent: slot back, task back at no cost
 	Unconfirmed []Token // sent, not confirmed: task back at no cost, the slot stays until the worker's word
-	Started     []Token // ExpireSession, CloseSession: started tokens, as far as the leader heard
+	Started     []Token // ExpireSession: started tokens, as far as the leader heard
 	Tokens      []Token // TimeoutLeases: the leases whose back-stop passed
 }
 

@@ -3,8 +3,10 @@ package scheduler
 // deadStub is all that the core keeps of a dead letter: its row is the store's.
 type deadStub struct {
 	DeadRow
-	epoch  uint32
-	stored bool
+	slot       uint32
+	prev, next uint32 // slot + 1 of the neighbours in order of death; 0: none
+	epoch      uint32
+	stored     bool
 }
 
 func (d *deadStub) rowKey() uint64 { return d.Row }
@@ -12,48 +14,65 @@ func (d *deadStub) rowKey() uint64 { return d.Row }
 // addDead leaves a stub of a task that dies. Over the limit the oldest dead letter goes.
 func (s *State) addDead(t *task, q *queue, eff *Effects) {
 	if s.dead.live >= DeadMax {
-		s.forgetOldest(eff)
+		oldest := s.dead.at(s.deadHead - 1)
+		eff.Forgotten = append(eff.Forgotten, oldest.Task)
+		s.dropDead(oldest)
 	}
 	s.globals.LastDead++
-	s.putDead(DeadRow{Row: s.globals.LastDead, Task: t.ID, Gen: t.Gen, Queue: q.ID})
-	_, d := s.dead.find(s.globals.LastDead)
+	d := s.putDead(DeadRow{Row: s.globals.LastDead, Task: t.ID, Gen: t.Gen, Queue: q.ID})
+	s.rows++
 	s.touch(TableDead, d.Row, &d.epoch, &d.stored)
 }
 
+// putDead stores a stub that died after all that are there.
 func (s *State) putDead(row DeadRow) *deadStub {
-	_, d := s.dead.add(deadStub{DeadRow: row})
+	slot, d := s.dead.add(deadStub{DeadRow: row, prev: s.deadTail})
+	d.slot = slot
+	if d.prev != 0 {
+		s.dead.at(d.prev - 1).next = slot + 1
+	} else {
+		s.deadHead = slot + 1
+	}
+	s.deadTail = slot + 1
 	s.deadOf[row.Task] = row.Row
 	s.queues[row.Queue-1].dead++
 	return d
 }
 
-func (s *State) dropDead(slot uint32, d *deadStub) {
+func (s *State) dropDead(d *deadStub) {
+	s.rows++
+	if d.prev != 0 {
+		s.dead.at(d.prev - 1).next = d.next
+	} else {
+		s.deadHead = d.next
+	}
+	if d.next != 0 {
+		s.dead.at(d.next - 1).prev = d.prev
+	} else {
+		s.deadTail = d.prev
+	}
 	s.dropRow(TableDead, d.Row, &d.epoch, d.stored)
 	delete(s.deadOf, d.Task)
 	s.queues[d.Queue-1].dead--
-	s.dead.remove(slot)
+	s.dead.remove(d.slot)
 }
 
-func (s *State) forgetOldest(eff *Effects) {
-	for ; s.deadOldest <= s.globals.LastDead; s.deadOldest++ {
-		if slot, d := s.dead.find(s.deadOldest); d != nil {
-			eff.Forgotten = append(eff.Forgotten, d.Task)
-			s.dropDead(slot, d)
-			return
-		}
+// findDead returns the stub of a dead letter, or nil.
+func (s *State) findDead(id TaskID) *deadStub {
+	row, ok := s.deadOf[id]
+	if !ok {
+		return nil
 	}
+	_, d := s.dead.find(row)
+	return d
 }
 
 // forget ends dead letters whose retention is over, unless they have been retried since.
 func (s *State) forget(c *Forget, eff *Effects) {
 	for _, ref := range c.Items {
-		row, ok := s.deadOf[ref.ID]
-		if !ok {
-			continue
-		}
-		if slot, d := s.dead.find(row); d.Gen == ref.Gen {
+		if d := s.findDead(ref.ID); d != nil && d.Gen == ref.Gen {
 			eff.Forgotten = append(eff.Forgotten, d.Task)
-			s.dropDead(slot, d)
+			s.dropDead(d)
 		}
 	}
 }
@@ -73,15 +92,11 @@ func (s *State) retry(c *Retry, r *Reply, eff *Effects) {
 }
 
 func (s *State) retryOne(it *RetryItem, eff *Effects) ItemCode {
-	row, ok := s.deadOf[it.ID]
-	if !ok {
-		if it.ID == 0 || it.ID > s.globals.LastTask {
-			return ItemNotFound
-		}
-		return ItemNotDead
-	}
-	slot, d := s.dead.find(row)
-	if !it.Found || d.Gen != it.Gen {
+	d := s.findDead(it.ID)
+	switch {
+	case d == nil && (it.ID == 0 || it.ID > s.globals.LastTask):
+		return ItemNotFound
+	case d == nil || !it.Found || d.Gen != it.Gen:
 		return ItemNotDead
 	}
 	spec := it.Spec
@@ -93,7 +108,7 @@ func (s *State) retryOne(it *RetryItem, eff *Effects) ItemCode {
 	default:
 		return ItemLimit
 	}
-	s.dropDead(slot, d)
+	s.dropDead(d)
 	t := s.revive(TaskRow{ID: it.ID, Gen: it.Gen + 1}, &spec)
 	s.reviveKey(t)
 	eff.Revived = append(eff.Revived, it.ID)

@@ -62,12 +62,31 @@ func (s *State) dropRow(table Table, rowKey uint64, epoch *uint32, stored bool) 
 
 func (s *State) touchTask(t *task)   { s.touch(TableTasks, uint64(t.ID), &t.epoch, &t.stored) }
 func (s *State) touchLease(l *lease) { s.touch(TableLeases, uint64(l.Token), &l.epoch, &l.stored) }
-func (s *State) touchQueue(q *queue) { s.touch(TableQueues, uint64(q.ID), &q.epoch, &q.stored) }
+func (s *State) touchKey(k *key)     { s.touch(TableKeys, k.Row, &k.epoch, &k.stored) }
+
+// Queues, sessions and producers change many times a step: each counts once.
+
+func (s *State) touchQueue(q *queue) {
+	s.countOnce(&q.step)
+	s.touch(TableQueues, uint64(q.ID), &q.epoch, &q.stored)
+}
+
 func (s *State) touchSession(x *session) {
+	s.countOnce(&x.step)
 	s.touch(TableSessions, uint64(x.ID), &x.epoch, &x.stored)
 }
-func (s *State) touchProducer(p *producer) { s.touch(TableProducers, p.Row, &p.epoch, &p.stored) }
-func (s *State) touchKey(k *key)           { s.touch(TableKeys, k.Row, &k.epoch, &k.stored) }
+
+func (s *State) touchProducer(p *producer) {
+	s.countOnce(&p.step)
+	s.touch(TableProducers, p.Row, &p.epoch, &p.stored)
+}
+
+func (s *State) countOnce(step *uint64) {
+	if *step != s.step {
+		*step = s.step
+		s.rows++
+	}
+}
 
 // DirtyRows is how many rows a checkpoint sealed now would look at.
 func (s *State) DirtyRows() int {

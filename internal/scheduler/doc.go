@@ -16,8 +16,9 @@
 // Invariants, each checked by Check: every index and counter equals what the rows say; at most one live lease a task;
 // tokens only grow; no slot idle while eligible work waits, once a step has left nothing over.
 //
-// Steps are bounded: one changes at most about StepRowsMax rows; what is left (Effects.More) is found where it was by the
-// next step. The exception is the decision that a shape fits nowhere, which is bounded by the number of shapes.
+// Steps are bounded: one changes at most StepRowsMax rows; what is left (Effects.More) is found where it was by the next
+// step. Exceptions: the rows of one command's own list (the batcher counts those; a Hello may name TokensKnownMax tokens),
+// and the decision that a shape fits nowhere, which changes nothing and is bounded by the number of shapes.
 //
 // Checkpoints: Seal and Collect copy changed rows out while Apply goes on; a Loader builds a state from rows. What is
 // loaded has the same hash and makes the same next grants.

@@ -58,7 +58,7 @@ type Reply struct {
 	Attach  uint64    // Open, Resume, Attach: the new attach number
 	Through uint64    // Outcomes, Resume: all outcomes up to this number are answered
 	Answers Span      // Outcomes: of Effects.Answers, one an outcome of the command
-	Fresh   bool      // Submit: executed now, not a repeat
+	Fresh   bool      // Submit: carried out now, not a repeat
 }
 
 // ItemResult is what a Cancel or Retry did to one task.
@@ -67,7 +67,8 @@ type ItemResult struct {
 	Code ItemCode
 }
 
-// Grant is a new lease for a session, or one granted again after a Resume (then Again is set and the token is old).
+// Grant is a new lease for a session, or one granted again after a Resume (then Again is set, the token is old, and a later
+// command of the same step may have ended the session or moved its attach number on; so may it with CancelNotes).
 type Grant struct {
 	Session        SessionID
 	Attach         uint64

@@ -2,8 +2,10 @@ package scheduler
 
 import "slices"
 
-// behindMax bounds how many tasks ahead of another are counted.
-const behindMax = 1000
+const (
+	behindMax = 1000 // tasks ahead of another that are counted
+	wantedMax = 64   // classes whose slots a task is taken to compete for
+)
 
 // Explain says why a live task is where it is. It asks the matcher's own predicates (fit, admits, attachedIn): were the
 // conditions it names gone, the task would be granted.
@@ -31,7 +33,7 @@ func (s *State) explainPending(t *task) []Reason {
 		reasons = append(reasons, Reason{Code: ReasonQueuePaused, Count: 1})
 	}
 	if len(s.sessions) == 0 {
-		return append(reasons, Reason{Code: ReasonNoWorkers, Count: 1})
+		reasons = append(reasons, Reason{Code: ReasonNoWorkers, Count: 1})
 	}
 	var byWorker []Reason
 	for _, x := range s.sortedSessions() {
@@ -49,7 +51,7 @@ func (s *State) explainPending(t *task) []Reason {
 	}
 	slices.SortStableFunc(byWorker, func(a, b Reason) int { return b.Count - a.Count })
 	reasons = append(reasons, byWorker...)
-	if n := s.ahead(t, sh.queue); n > 0 {
+	if n := s.ahead(t, sh); n > 0 {
 		reasons = append(reasons, Reason{Code: ReasonBehindOthers, Count: n})
 	}
 	return reasons
@@ -78,26 +80,46 @@ func (s *State) explainSession(x *session, sh *shape) (r Reason, held bool) {
 	return Reason{}, false
 }
 
-// ahead counts the ready tasks of a queue that go before t, at most behindMax. It descends each heap only where keys are
-// lower, so that it looks at a few times as many entries as it counts.
-func (s *State) ahead(t *task, q *queue) int {
+// ahead counts the ready tasks of t's queue that go before it and want slots that it wants, at most behindMax.
+func (s *State) ahead(t *task, sh *shape) int {
+	wanted := s.wantedPools(sh)
 	n, mine := 0, readyKey(t)
-	for _, sh := range s.shapes {
-		if sh.queue != q {
-			continue
+	for _, other := range s.shapes {
+		if other.queue == sh.queue && slices.ContainsFunc(wanted, func(cp *classPool) bool { return cp.class.fit(other) == cp.home.index }) {
+			n += other.before(mine, behindMax-n)
 		}
-		stack := []int{0}
-		for len(stack) > 0 && n < behindMax {
-			i := stack[len(stack)-1]
-			stack = stack[:len(stack)-1]
-			if i >= sh.ready.len() || sh.ready.items[i].key >= mine {
-				continue
-			}
-			n++
-			for c := heapArity*i + 1; c <= heapArity*i+heapArity; c++ {
-				stack = append(stack, c)
+	}
+	return n
+}
+
+// wantedPools returns the pools of classes that run a shape; so many of them, in no order, that no more need be asked.
+func (s *State) wantedPools(sh *shape) []*classPool {
+	var wanted []*classPool
+	for _, c := range s.matcher.classes {
+		if i := c.fit(sh); i >= 0 {
+			if wanted = append(wanted, &c.pools[i]); len(wanted) == wantedMax {
+				break
 			}
 		}
 	}
-	return min(n, behindMax)
+	return wanted
+}
+
+// before counts the ready tasks with lower keys, at most n. It descends the heap only where keys are lower, so that it
+// looks at a few times as many entries as it counts.
+func (sh *shape) before(key uint64, n int) int {
+	count := 0
+	stack := []int{0}
+	for len(stack) > 0 && count < n {
+		i := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if i >= sh.ready.len() || sh.ready.items.at(i).key >= key {
+			continue
+		}
+		count++
+		for c := heapArity*i + 1; c <= heapArity*i+heapArity; c++ {
+			stack = append(stack, c)
+		}
+	}
+	return count
 }

@@ -3,39 +3,38 @@ package scheduler
 // heap is a 4-ary min-heap that tells its elements where they are, so that any of them can be removed or moved.
 // less must be a total order: equal elements would let the order of operations reach output.
 type heap[E any] struct {
-	items []E
+	items paged[E]
 	less  func(a, b E) bool
 	moved func(e E, pos int32) // pos is -1 when e left
 }
 
 const heapArity = 4
 
-func (h *heap[E]) len() int { return len(h.items) }
+func (h *heap[E]) len() int { return h.items.len() }
 
-func (h *heap[E]) min() E { return h.items[0] }
+func (h *heap[E]) min() E { return *h.items.at(0) }
+
+func (h *heap[E]) at(pos int32) *E { return h.items.at(int(pos)) }
 
 func (h *heap[E]) push(e E) {
-	h.items = append(h.items, e)
-	h.up(len(h.items) - 1)
+	h.items.push(e)
+	h.up(h.items.len() - 1)
 }
 
 // remove takes out the element at pos.
 func (h *heap[E]) remove(pos int32) {
-	i, last := int(pos), len(h.items)-1
-	gone, tail := h.items[i], h.items[last]
-	var zero E
-	h.items[last] = zero
-	h.items = h.items[:last]
-	if i < last {
-		h.items[i] = tail
-		h.fix(int32(i))
+	gone := *h.at(pos)
+	tail := h.items.pop()
+	if int(pos) < h.items.len() {
+		*h.at(pos) = tail
+		h.fix(pos)
 	}
 	h.moved(gone, -1)
 }
 
 // fix restores order after the element at pos has changed.
 func (h *heap[E]) fix(pos int32) {
-	if i := int(pos); i == 0 || !h.less(h.items[i], h.items[(i-1)/heapArity]) {
+	if i := int(pos); i == 0 || !h.less(*h.items.at(i), *h.items.at((i - 1) / heapArity)) {
 		h.down(i)
 	} else {
 		h.up(i)
@@ -43,40 +42,43 @@ func (h *heap[E]) fix(pos int32) {
 }
 
 func (h *heap[E]) up(i int) {
-	e := h.items[i]
+	e := *h.items.at(i)
 	for i > 0 {
 		parent := (i - 1) / heapArity
-		if !h.less(e, h.items[parent]) {
+		p := *h.items.at(parent)
+		if !h.less(e, p) {
 			break
 		}
-		h.items[i] = h.items[parent]
-		h.moved(h.items[i], int32(i))
+		h.put(i, p)
 		i = parent
 	}
-	h.items[i] = e
-	h.moved(e, int32(i))
+	h.put(i, e)
 }
 
 func (h *heap[E]) down(i int) {
-	e := h.items[i]
+	e := *h.items.at(i)
+	n := h.items.len()
 	for {
 		first := heapArity*i + 1
-		if first >= len(h.items) {
+		if first >= n {
 			break
 		}
-		least := first
-		for c := first + 1; c < min(first+heapArity, len(h.items)); c++ {
-			if h.less(h.items[c], h.items[least]) {
-				least = c
+		at, least := first, *h.items.at(first)
+		for c := first + 1; c < min(first+heapArity, n); c++ {
+			if o := *h.items.at(c); h.less(o, least) {
+				at, least = c, o
 			}
 		}
-		if !h.less(h.items[least], e) {
+		if !h.less(least, e) {
 			break
 		}
-		h.items[i] = h.items[least]
-		h.moved(h.items[i], int32(i))
-		i = least
+		h.put(i, least)
+		i = at
 	}
-	h.items[i] = e
+	h.put(i, e)
+}
+
+func (h *heap[E]) put(i int, e E) {
+	*h.items.at(i) = e
 	h.moved(e, int32(i))
 }

@@ -21,7 +21,7 @@ func (s *State) rowMarks(table Table, rowKey uint64) rowMarks {
 			return rowMarks{&sh.epoch, &sh.stored}
 		}
 	case TablePolicies:
-		if p := s.policies[uint32(rowKey)]; p != nil {
+		if _, p := s.policies.find(rowKey); p != nil {
 			return rowMarks{&p.epoch, &p.stored}
 		}
 	case TableSessions:
@@ -70,7 +70,7 @@ func (s *State) rowOf(table Table, rowKey uint64) (Row, bool) {
 		c := sh.ShapeRow
 		row.Shape = &c
 	case TablePolicies:
-		p := s.policies[uint32(rowKey)]
+		_, p := s.policies.find(rowKey)
 		if p == nil {
 			return row, false
 		}
@@ -145,9 +145,7 @@ func (s *State) eachRow(f func(*Row)) {
 	for id := range s.shapes {
 		emit(TableShapes, uint64(id))
 	}
-	for id := range s.policies {
-		emit(TablePolicies, uint64(id))
-	}
+	s.policies.each(func(_ uint32, p *policy) bool { emit(TablePolicies, uint64(p.ID)); return true })
 	for id := range s.sessions {
 		emit(TableSessions, uint64(id))
 	}

@@ -3,16 +3,19 @@ package scheduler
 // key is an idempotency key: its hash, the hash of what it came with, and the task it made.
 type key struct {
 	KeyRow
+	slot   uint32
+	pos    int32 // in State.keyExpiry; -1: not there, its task lives
 	epoch  uint32
 	stored bool
 }
 
 func (k *key) rowKey() uint64 { return k.Row }
 
-// keyTimer is when a key may go. Lazy: it counts only if it is the row's present one.
+// keyTimer is when a key may go.
 type keyTimer struct {
-	at  Duration
-	row uint64
+	at   Duration
+	row  uint64
+	slot uint32
 }
 
 func keyTimerLess(a, b keyTimer) bool { return a.at < b.at || a.at == b.at && a.row < b.row }
@@ -27,8 +30,8 @@ func (s *State) checkKey(spec *TaskSpec) (body Hash128, id TaskID, known bool) {
 	return body, 0, known
 }
 
-// knownKey returns the task of a spec's key, or 0.
-func (s *State) knownKey(spec *TaskSpec) TaskID {
+// taskOfKey returns the task of a spec's key, or 0.
+func (s *State) taskOfKey(spec *TaskSpec) TaskID {
 	if !spec.HasKey {
 		return 0
 	}
@@ -40,20 +43,24 @@ func (s *State) knownKey(spec *TaskSpec) TaskID {
 	return k.Task
 }
 
+// addKey keeps the key of a task just made.
 func (s *State) addKey(t *task, spec *TaskSpec) {
 	s.globals.LastKey++
-	_, k := s.keys.add(key{KeyRow: KeyRow{Row: s.globals.LastKey, Key: spec.Key, Body: spec.KeyBody, Task: t.ID}})
+	k := s.putKey(KeyRow{Row: s.globals.LastKey, Key: spec.Key, Body: spec.KeyBody, Task: t.ID})
+	s.rows++
 	s.touchKey(k)
-	s.indexKey(k)
 	t.Flags |= FlagHasKey
 }
 
-func (s *State) indexKey(k *key) {
+func (s *State) putKey(row KeyRow) *key {
+	slot, k := s.keys.add(key{KeyRow: row, pos: -1})
+	k.slot = slot
 	s.keyRow[k.Key] = k.Row
 	s.keyOfTask[k.Task] = k.Row
 	if k.Expires != 0 {
-		s.keyExpiry.push(keyTimer{k.Expires, k.Row})
+		s.keyExpiry.push(keyTimer{k.Expires, k.Row, k.slot})
 	}
+	return k
 }
 
 // endKey starts the clock of an ending task's key.
@@ -61,40 +68,39 @@ func (s *State) endKey(t *task, keep Duration) {
 	if !t.has(FlagHasKey) {
 		return
 	}
-	if _, k := s.keys.find(s.keyOfTask[t.ID]); k != nil {
-		s.touchKey(k)
-		k.Expires = s.globals.Served + max(keep, KeyKeepMin)
-		s.keyExpiry.push(keyTimer{k.Expires, k.Row})
-	}
+	_, k := s.keys.find(s.keyOfTask[t.ID])
+	s.rows++
+	s.touchKey(k)
+	k.Expires = s.globals.Served + max(keep, KeyKeepMin)
+	s.keyExpiry.push(keyTimer{k.Expires, k.Row, k.slot})
 }
 
-// reviveKey stops the clock again.
+// reviveKey stops the clock of a dead letter that lives again, if its key is still kept.
 func (s *State) reviveKey(t *task) {
 	row, ok := s.keyOfTask[t.ID]
 	if !ok {
 		return
 	}
-	if _, k := s.keys.find(row); k != nil {
-		s.touchKey(k)
-		k.Expires = 0
-		t.Flags |= FlagHasKey
-	}
+	_, k := s.keys.find(row)
+	s.rows++
+	s.touchKey(k)
+	s.keyExpiry.remove(k.pos)
+	k.Expires = 0
+	t.Flags |= FlagHasKey
 }
 
 const keysStepMax = 1000
 
-// expireKeys lets go of keys whose time is over, a bounded number a step.
+// expireKeys lets go of keys whose time is over, a bounded number a step. Later ones wait for the next step, whenever it
+// comes: nobody waits for them to go.
 func (s *State) expireKeys() {
 	for n := 0; n < keysStepMax && s.keyExpiry.len() > 0 && s.keyExpiry.min().at <= s.globals.Served; n++ {
-		e := s.keyExpiry.min()
+		k := s.keys.at(s.keyExpiry.min().slot)
+		s.rows++
 		s.keyExpiry.remove(0)
-		slot, k := s.keys.find(e.row)
-		if k == nil || k.Expires != e.at {
-			continue
-		}
 		s.dropRow(TableKeys, k.Row, &k.epoch, k.stored)
 		delete(s.keyRow, k.Key)
 		delete(s.keyOfTask, k.Task)
-		s.keys.remove(slot)
+		s.keys.remove(k.slot)
 	}
 }

@@ -33,7 +33,7 @@ func (s *State) addLease(x *session, row LeaseRow) *lease {
 	x.leases++
 	p := &x.pools[row.Pool]
 	p.used += int(row.Weight)
-	s.matcher.placePool(s, p)
+	s.matcher.placePool(s, p, false)
 	return l
 }
 
@@ -56,24 +56,27 @@ func (s *State) endLease(l *lease) {
 	p.used -= int(l.Weight)
 	s.dropRow(TableLeases, uint64(l.Token), &l.epoch, l.stored)
 	s.leases.remove(l.slot)
-	s.matcher.placePool(s, p)
+	s.matcher.placePool(s, p, true)
 }
 
 // revoke takes a leased task's lease from it: the token is fenced, its worker is told to stop, the slots stay taken until
 // the worker's word. The task is in no state's indexes afterwards.
 func (s *State) revoke(t *task, eff *Effects) {
+	s.noteCancel(t, CancelRevoked, eff)
 	l := s.findLease(t.Token)
 	s.touchLease(l)
+	s.rows++
 	l.Revoked = true
-	eff.Cancels = append(eff.Cancels, CancelNote{Session: l.Session, Token: l.Token, Task: t.ID, Reason: CancelRevoked})
 	s.leave(t)
 	t.Token = 0
 }
 
-// noteCancel asks the worker of a leased task to stop it.
+// noteCancel asks the worker of a leased task to stop it, unless its session has ended.
 func (s *State) noteCancel(t *task, reason CancelReason, eff *Effects) {
 	l := s.findLease(t.Token)
-	eff.Cancels = append(eff.Cancels, CancelNote{Session: l.Session, Token: l.Token, Task: t.ID, Reason: reason})
+	if !s.sessions[l.Session].Ending {
+		eff.Cancels = append(eff.Cancels, CancelNote{Session: l.Session, Token: l.Token, Task: t.ID, Reason: reason})
+	}
 }
 
 // unlease returns a live lease's slots and takes its task out of Leased.
@@ -100,7 +103,8 @@ func (s *State) tokensOver(x *session, tokens []Token, eff *Effects) {
 }
 
 // tokensUnconfirmed releases leases that were sent and not confirmed: the tasks go on elsewhere at no cost, the slots
-// stay taken until the worker's word. A task that ten sessions in a row failed to confirm is a dead letter.
+// stay taken until the worker's word. A task that UndeliveredMax sessions failed to confirm is a dead letter; only changes
+// of session count, so two that take turns count each time.
 func (s *State) tokensUnconfirmed(x *session, tokens []Token, eff *Effects) {
 	for _, token := range tokens {
 		l := s.findLease(token)

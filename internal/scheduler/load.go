@@ -1,6 +1,10 @@
 package scheduler
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
 // Loader builds a state from a checkpoint's rows.
 type Loader struct {
@@ -47,16 +51,43 @@ func (l *Loader) State() (*State, error) {
 		}
 		s.matcher.placeSession(s, x)
 	}
-	var err error
+	s.findIdle()
+	if err := s.leasesWhole(); err != nil {
+		return nil, fmt.Errorf("load state: %w", err)
+	}
+	s.rows = 0
+	s.matcher.left = true // nothing has been matched yet
+	return s, nil
+}
+
+// findIdle finds the shapes and policies without tasks.
+func (s *State) findIdle() {
+	for _, sh := range s.shapes {
+		if sh.refs == 0 {
+			sh.queue.idle = append(sh.queue.idle, sh)
+		}
+	}
+	for _, q := range s.queues {
+		slices.SortFunc(q.idle, func(a, b *shape) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	s.policies.each(func(_ uint32, p *policy) bool {
+		if p.refs == 0 {
+			s.idlePolicies = append(s.idlePolicies, p.ID)
+		}
+		return true
+	})
+	slices.Sort(s.idlePolicies)
+}
+
+// leasesWhole checks that every leased task has its lease.
+func (s *State) leasesWhole() (err error) {
 	s.tasks.each(func(_ uint32, t *task) bool {
 		if t.State == Leased && s.findLease(t.Token) == nil {
-			err = fmt.Errorf("load state: leased task %d: its lease %d is missing", t.ID, t.Token)
+			err = fmt.Errorf("leased task %d: its lease %d is missing", t.ID, t.Token)
 		}
 		return err == nil
 	})
-	s.rows = 0
-	s.dirt.init() // what was loaded is stored
-	return s, err
+	return err
 }
 
 func (s *State) load(r *Row) error {
@@ -78,16 +109,19 @@ func (s *State) load(r *Row) error {
 	case TablePolicies:
 		s.addPolicy(*r.Policy)
 	case TableSessions:
-		s.addSession(*r.Session)
+		row := *r.Session
+		row.Answers, row.EndStarted = slices.Clone(row.Answers), slices.Clone(row.EndStarted)
+		s.addSession(row)
 	case TableTasks:
 		return s.loadTask(&r.Task)
 	case TableLeases:
 		return s.loadLease(&r.Lease)
 	case TableProducers:
-		s.addProducer(*r.Producer)
+		row := *r.Producer
+		row.Answers = slices.Clone(row.Answers)
+		s.addProducer(row)
 	case TableKeys:
-		_, k := s.keys.add(key{KeyRow: r.Key128})
-		s.indexKey(k)
+		s.putKey(r.Key128)
 	case TableDead:
 		if r.Dead.Queue == 0 || int(r.Dead.Queue) > len(s.queues) {
 			return fmt.Errorf("its queue %d is missing", r.Dead.Queue)
@@ -98,7 +132,8 @@ func (s *State) load(r *Row) error {
 }
 
 func (s *State) loadTask(row *TaskRow) error {
-	sh, p := s.shapes[row.Shape], s.policies[row.Policy]
+	sh := s.shapes[row.Shape]
+	_, p := s.policies.find(uint64(row.Policy))
 	switch {
 	case sh == nil:
 		return fmt.Errorf("its shape %d is missing", row.Shape)
@@ -116,7 +151,6 @@ func (s *State) loadTask(row *TaskRow) error {
 	} else {
 		s.enter(t, state)
 	}
-	s.rows = 0
 	return nil
 }
 

@@ -7,18 +7,21 @@ package scheduler
 // priority, then id. A task goes to the session with most free slots in the pool that runs it; among equals to the one
 // that waited longest since its last grant.
 //
-// What is cached here (candidate heaps, blocked shapes, fits) only saves time: a state loaded from a checkpoint, with all
-// caches cold, makes the same grants.
+// What is cached here (candidate heaps, blocked shapes) only saves time: a state loaded from a checkpoint, with all caches
+// cold, makes the same grants.
 type matcher struct {
+	groups  map[string]*group
 	classes map[string]*class
-	free    []*classPool // with at least one matchable session that has free slots; order never reaches output
+	free    []*groupPool // with at least one matchable session that has free slots; order never reaches output
 	fair    heap[*queue] // unpaused queues with candidates, by pass
-	blocked []*shape     // shapes with ready tasks for which no fitting pool had room; order never reaches output
-	gained  bool         // a pool has gained free slots since blocked was looked at
+	blocked []*shape     // shapes with ready tasks for which no pool had room; order never reaches output
+	gained  []*classPool // that have gained free slots since blocked was looked at
+	stack   []int32      // memory of search
+	left    bool         // the last step met its bound before all free slots were filled
 }
 
 func (m *matcher) init() {
-	m.classes = map[string]*class{}
+	m.groups, m.classes = map[string]*group{}, map[string]*class{}
 	m.fair = heap[*queue]{
 		less:  func(a, b *queue) bool { return a.Pass < b.Pass || a.Pass == b.Pass && a.ID < b.ID },
 		moved: func(q *queue, pos int32) { q.fairPos = pos },
@@ -65,65 +68,21 @@ func (m *matcher) removeReady(sh *shape, t *task) {
 	}
 }
 
-// placeQueue keeps a queue's place among those that may be granted from.
-func (m *matcher) placeQueue(q *queue) {
-	want := q.cand.len() > 0 && !q.Paused
-	switch {
-	case want && q.fairPos < 0:
-		m.fair.push(q)
-	case !want && q.fairPos >= 0:
-		m.fair.remove(q.fairPos)
-	}
-}
-
-// block sets a shape aside until a pool gains free slots.
-func (m *matcher) block(sh *shape) {
-	sh.queue.cand.remove(sh.candPos)
-	m.blocked = append(m.blocked, sh)
-	sh.blocked = len(m.blocked)
-	m.placeQueue(sh.queue)
-}
-
-// unblock takes a shape out of the blocked ones.
-func (m *matcher) unblock(sh *shape) {
-	if sh.blocked == 0 {
-		return
-	}
-	last := m.blocked[len(m.blocked)-1]
-	m.blocked[sh.blocked-1] = last
-	last.blocked = sh.blocked
-	m.blocked = m.blocked[:len(m.blocked)-1]
-	sh.blocked = 0
-}
-
-// reconsider makes candidates of the blocked shapes that a pool has room for now.
-func (m *matcher) reconsider() {
-	for i := len(m.blocked) - 1; i >= 0; i-- {
-		if sh := m.blocked[i]; m.pick(sh) != nil {
-			m.unblock(sh)
-			sh.queue.cand.push(sh)
-			m.placeQueue(sh.queue)
-		}
-	}
-	m.gained = false
-}
-
 // run grants until no candidate fits a free slot, or the step has changed max rows.
 func (m *matcher) run(s *State, maxRows int, eff *Effects) {
-	if m.gained {
-		m.reconsider()
-	}
+	m.reconsider()
+	m.left = false
 	for len(m.free) > 0 && m.fair.len() > 0 {
-		if s.rows >= maxRows {
-			eff.More = true
-			return
-		}
 		q := m.fair.min()
 		sh := q.cand.min()
 		p := m.pick(sh)
 		if p == nil {
 			m.block(sh)
 			continue
+		}
+		if s.rows >= maxRows {
+			m.left, eff.More = true, true
+			return
 		}
 		m.grant(s, q, sh, p, eff)
 	}
@@ -155,8 +114,8 @@ func (m *matcher) grant(s *State, q *queue, sh *shape, p *pool, eff *Effects) {
 	})
 	s.touchLease(l)
 	for i := range x.pools {
-		if other := &x.pools[i]; other != p && other.heapPos >= 0 {
-			other.home.sessions.fix(other.heapPos) // LastGrant is part of their order
+		if other := &x.pools[i]; other != p {
+			m.placePool(s, other, false) // LastGrant is part of its order
 		}
 	}
 	eff.Grants = append(eff.Grants, s.grantOf(x, t, l))
@@ -164,23 +123,45 @@ func (m *matcher) grant(s *State, q *queue, sh *shape, p *pool, eff *Effects) {
 
 // grantOf is what the worker is told of a lease.
 func (s *State) grantOf(x *session, t *task, l *lease) Grant {
-	sh, p := s.shapeOf(t), &s.policies[t.Policy].Policy
+	sh, p := s.shapeOf(t), &s.policyOf(t).Policy
 	return Grant{
 		Session: x.ID, Attach: x.Attach, Token: l.Token, Task: t.ID, Kind: sh.Kind, Queue: sh.queue.Name,
 		Pool: x.Worker.Pools[l.Pool].Name, Attempt: uint32(t.Attempts) + 1, MaxAttempts: p.MaxAttempts, Weight: sh.Weight,
-		Gen: t.Gen, AttemptTimeout: p.AttemptTimeout, StartBy: t.StartBy, Deadline: t.Deadline, PayloadBytes: t.PayloadBytes,
+		Gen: t.Gen, AttemptTimeout: p.AttemptTimeout, StartBy: t.startBy(), Deadline: t.Deadline, PayloadBytes: t.PayloadBytes,
 	}
 }
 
 // pick returns the pool that a shape's next task goes to, or nil. The order is total, whatever that of m.free.
 func (m *matcher) pick(sh *shape) *pool {
 	var best *pool
-	for _, cp := range m.free {
-		if cp.class.fit(sh) != cp.index {
+	for _, gp := range m.free {
+		if index, ok := gp.group.poolOf[sh.Kind]; ok && index == gp.index {
+			best = m.search(gp, sh, best)
+		}
+	}
+	return best
+}
+
+// search returns the best pool for a shape among a group's, if it is better than best. It descends the heap only past
+// classes that don't fit, and stops where the free slots are too few or best is better: all below is no better.
+func (m *matcher) search(gp *groupPool, sh *shape, best *pool) *pool {
+	m.stack = append(m.stack[:0], 0)
+	for len(m.stack) > 0 {
+		last := len(m.stack) - 1
+		i := m.stack[last]
+		m.stack = m.stack[:last]
+		cp := *gp.classes.at(i)
+		p := cp.sessions.min()
+		if !p.admits(sh.Weight) || best != nil && !poolLess(p, best) {
 			continue
 		}
-		if p := cp.sessions.min(); p.admits(sh.Weight) && (best == nil || poolLess(p, best)) {
+		if cp.class.fit(sh) >= 0 {
 			best = p
+			continue
+		}
+		first := heapArity*i + 1
+		for c := first; c < min(first+heapArity, int32(gp.classes.len())); c++ {
+			m.stack = append(m.stack, c)
 		}
 	}
 	return best

@@ -75,14 +75,18 @@ func (s *State) outcome(x *session, o *Outcome, by end, eff *Effects) Answer {
 			s.failAttempt(t, f, by, eff)
 		}
 	default:
-		s.failAttempt(t, *o, by, eff)
+		f := *o
+		if f.Cause < CauseError || f.Cause > CauseExit {
+			f.Cause = CauseError // only the coordinator gives the others
+		}
+		s.failAttempt(t, f, by, eff)
 	}
 	return AnswerAccepted
 }
 
 // failAttempt spends an attempt of a task that has just lost its lease, and says what comes next.
 func (s *State) failAttempt(t *task, o Outcome, by end, eff *Effects) {
-	p := &s.policies[t.Policy].Policy
+	p := &s.policyOf(t).Policy
 	t.Attempts++
 	switch {
 	case t.has(FlagCancelRequested):

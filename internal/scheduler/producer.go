@@ -3,12 +3,15 @@ package scheduler
 // producer is a submitter's window of answers: what makes a repeated Submit harmless.
 type producer struct {
 	ProducerRow
-	pos    int32 // in State.producerUse
+	pos    int32  // in State.producerUse
+	step   uint64 // that touched it last
 	epoch  uint32
 	stored bool
 }
 
-// admitProducer finds or makes the request's producer. done: the reply is complete (a repeat, or a refusal).
+// admitProducer finds or makes the request's producer. done: the reply is complete (a repeat, or a refusal). The producer
+// stays known, and its window moves on, even if the Submit is refused afterwards: that refusal answers the number, and the
+// next request has a higher lowest.
 func (s *State) admitProducer(c *Submit, r *Reply, eff *Effects) (p *producer, done bool) {
 	if c.Number == 0 || c.Lowest == 0 || c.Lowest > c.Number || c.Number-c.Lowest >= ProducerWindow {
 		r.Code = CodeProducerWindow
@@ -125,6 +128,7 @@ func (s *State) expireProducers() {
 const producersStepMax = 100
 
 func (s *State) dropProducer(p *producer) {
+	s.rows++
 	s.dropRow(TableProducers, p.Row, &p.epoch, p.stored)
 	s.producerUse.remove(p.pos)
 	delete(s.producers, p.ID)

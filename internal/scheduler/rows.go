@@ -32,7 +32,7 @@ func Tables() []Table {
 }
 
 // Row is one changed row of a checkpoint: its image when the checkpoint was sealed, or its deletion. Keys are counters
-// of the state, so new rows come in order. Exactly the field that Table names is set, unless Deleted.
+// of the state: new rows have higher ones. Exactly the field that Table names is set, unless Deleted.
 type Row struct {
 	Table    Table
 	Deleted  bool
@@ -100,7 +100,7 @@ type TaskRow struct {
 	StartBy      Time
 	Deadline     Time
 	Submitted    Time
-	LastSession  SessionID // the last that didn't confirm it
+	LastSession  SessionID // the last that didn't confirm it, see Undelivered
 	Gen          uint32
 	Shape        uint32
 	Policy       uint32
@@ -131,7 +131,7 @@ type LeaseRow struct {
 	Task    TaskID
 	Session SessionID
 	Granted Time
-	Term    uint64 // in which it was granted, or last named by a Hello
+	Term    uint64 // in which it was granted, or brought by a Hello
 	Weight  uint16
 	Pool    uint8
 	Revoked bool
@@ -144,7 +144,7 @@ type SessionRow struct {
 	Opened      Time
 	AttachTerm  uint64 // attached iff this is the current term
 	Attach      uint64 // attach number
-	HeardTerm   uint64 // last term in which it was opened or resumed
+	HeardTerm   uint64 // last term in which it was opened or resumed; Ending: 0 if that isn't the term it ended in
 	LastGrant   Token
 	Draining    bool
 	Superseded  bool

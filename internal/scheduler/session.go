@@ -11,6 +11,7 @@ type session struct {
 	leases     int
 	counted    bool    // in State.attached
 	endQueue   []Token // Ending: leases still to be returned, by token
+	step       uint64  // that touched it last
 	epoch      uint32
 	stored     bool
 }
@@ -41,6 +42,8 @@ func (s *State) openSession(c *OpenSession, r *Reply, eff *Effects) {
 	}
 	if old != nil {
 		if old.Worker.Incarnation == c.Worker.Incarnation {
+			s.touchSession(old)
+			old.HeardTerm = s.globals.Term // this is its word: the process lives, nobody is to blame
 			s.endSession(old, nil, eff)
 		} else {
 			s.supersede(old, eff)
@@ -52,7 +55,7 @@ func (s *State) openSession(c *OpenSession, r *Reply, eff *Effects) {
 		HeardTerm: s.globals.Term, AnswersFrom: 1,
 	})
 	s.touchSession(x)
-	r.Session, r.Attach, r.Fresh = x.ID, x.Attach, true
+	r.Session, r.Attach = x.ID, x.Attach
 	eff.Sessions = append(eff.Sessions, SessionChange{Session: x.ID, Kind: SessionOpened, Attach: x.Attach})
 	from := len(eff.Tokens)
 	for i := range c.Tokens {
@@ -63,11 +66,14 @@ func (s *State) openSession(c *OpenSession, r *Reply, eff *Effects) {
 }
 
 // adopt lets a token that isn't the session's occupy its slots until the worker's word, and tells the worker to stop it.
-// A finished one has no slot any more: its outcome will be its word. Tokens of other workers' live sessions are not ours
-// to touch: they only are to be stopped.
+// A finished one has no slot and nothing to stop: its outcome, or a repeat of it, will be its word. Tokens of other
+// workers' sessions are not ours to touch: they only are to be stopped.
 func (s *State) adopt(x *session, k *KnownToken, eff *Effects) {
+	if k.Phase == PhaseFinished {
+		return
+	}
 	eff.Tokens = append(eff.Tokens, k.Token)
-	if k.Phase == PhaseFinished || k.Token == 0 || k.Token > s.globals.LastToken || k.Weight == 0 || k.Weight > WeightMax {
+	if k.Token == 0 || k.Token > s.globals.LastToken || k.Weight == 0 || k.Weight > WeightMax {
 		return
 	}
 	if l := s.findLease(k.Token); l != nil {
@@ -115,7 +121,7 @@ func (s *State) resumeSession(c *ResumeSession, r *Reply, eff *Effects) {
 		switch l := s.findLease(k.Token); {
 		case l == nil || l.Session != x.ID:
 			s.adopt(x, k, eff)
-		case l.Revoked:
+		case l.Revoked && k.Phase != PhaseFinished:
 			eff.Tokens = append(eff.Tokens, k.Token)
 		}
 	}
@@ -175,14 +181,15 @@ func (s *State) sessionCommand(op Op, c *SessionCommand, r *Reply, eff *Effects)
 		r.Code = CodeStale
 		return
 	}
-	s.touchSession(x)
 	switch op {
 	case OpAttach:
+		s.touchSession(x)
 		x.AttachTerm = s.globals.Term
 		x.Attach++
 		r.Session, r.Attach = x.ID, x.Attach
 		s.changed(x, SessionAttached, eff)
 	case OpDetach:
+		s.touchSession(x)
 		x.AttachTerm = 0
 		s.matcher.placeSession(s, x)
 		s.tokensOver(x, c.Over, eff)
@@ -193,6 +200,7 @@ func (s *State) sessionCommand(op Op, c *SessionCommand, r *Reply, eff *Effects)
 	case OpExpireSession:
 		s.endSession(x, c.Started, eff)
 	case OpDrainSession:
+		s.touchSession(x)
 		x.Draining = true
 		s.matcher.placeSession(s, x)
 	case OpCloseSession:
@@ -216,6 +224,7 @@ func (s *State) supersede(x *session, eff *Effects) {
 
 // closeSession is Goodbye: nothing runs there any more, so whatever it still holds goes back at no cost.
 func (s *State) closeSession(x *session, eff *Effects) {
+	s.touchSession(x)
 	x.HeardTerm = s.globals.Term
 	s.endSession(x, nil, eff)
 }
@@ -251,23 +260,32 @@ func cmpID(a, b SessionID) int {
 
 // buryDying returns the leases of dead sessions until the step has changed max rows.
 func (s *State) buryDying(maxRows int, eff *Effects) {
-	for len(s.dying) > 0 {
-		x := s.dying[0]
-		for len(x.endQueue) > 0 {
-			if s.rows >= maxRows {
-				return
-			}
-			token := x.endQueue[0]
-			x.endQueue = x.endQueue[1:]
-			if l := s.findLease(token); l != nil && l.Session == x.ID {
-				s.loseLease(x, l, eff)
-			}
-		}
-		s.dying = slices.Delete(s.dying, 0, 1)
-		s.dropRow(TableSessions, uint64(x.ID), &x.epoch, x.stored)
-		s.matcher.quit(s, x)
-		delete(s.sessions, x.ID)
+	buried := 0
+	for buried < len(s.dying) && s.buryOne(s.dying[buried], maxRows, eff) {
+		buried++
 	}
+	s.dying = slices.Delete(s.dying, 0, buried)
+}
+
+// buryOne returns one dead session's leases and drops it; false: the step has met its bound.
+func (s *State) buryOne(x *session, maxRows int, eff *Effects) bool {
+	for len(x.endQueue) > 0 {
+		if s.rows >= maxRows {
+			return false
+		}
+		if l := s.findLease(x.endQueue[0]); l != nil && l.Session == x.ID { // else a new session of the process has it
+			s.loseLease(x, l, eff)
+		}
+		x.endQueue = x.endQueue[1:]
+	}
+	if s.rows >= maxRows {
+		return false
+	}
+	s.rows++
+	s.dropRow(TableSessions, uint64(x.ID), &x.epoch, x.stored)
+	s.matcher.quit(x)
+	delete(s.sessions, x.ID)
+	return true
 }
 
 // loseLease ends a lease whose session died. Only a started task is blamed: a start that the leader heard of spends a
@@ -279,7 +297,7 @@ func (s *State) loseLease(x *session, l *lease, eff *Effects) {
 	}
 	_, heard := slices.BinarySearch(x.EndStarted, l.Token)
 	t := s.unlease(l)
-	p := &s.policies[t.Policy].Policy
+	p := &s.policyOf(t).Policy
 	spent := false
 	switch {
 	case heard:

@@ -3,11 +3,6 @@ package scheduler
 // A slab keeps rows free of pointers in fixed pages, so that the garbage collector never walks a million tasks and growth
 // copies nothing. Rows keep their address until deleted. Slots are reused; they never reach output.
 
-const (
-	slabPageBits = 10
-	slabPageRows = 1 << slabPageBits
-)
-
 // keyed is a row that knows its key.
 type keyed[R any] interface {
 	*R
@@ -16,7 +11,7 @@ type keyed[R any] interface {
 
 type slab[R any, P keyed[R]] struct {
 	pages [][]R
-	free  []uint32
+	free  paged[uint32]
 	high  uint32 // slots ever used
 	live  int
 	index index
@@ -24,7 +19,7 @@ type slab[R any, P keyed[R]] struct {
 
 // at returns the row in a slot.
 func (s *slab[R, P]) at(slot uint32) P {
-	return &s.pages[slot>>slabPageBits][slot&(slabPageRows-1)]
+	return &s.pages[slot>>pageBits][slot&(pageRows-1)]
 }
 
 // find returns the row of a key.
@@ -53,12 +48,12 @@ func (s *slab[R, P]) find(key uint64) (uint32, P) {
 // add stores a row under a key that isn't there yet.
 func (s *slab[R, P]) add(row R) (uint32, P) {
 	var slot uint32
-	if n := len(s.free); n > 0 {
-		slot, s.free = s.free[n-1], s.free[:n-1]
+	if s.free.len() > 0 {
+		slot = s.free.pop()
 	} else {
 		slot = s.high
-		if int(slot>>slabPageBits) == len(s.pages) {
-			s.pages = append(s.pages, make([]R, slabPageRows))
+		if int(slot>>pageBits) == len(s.pages) {
+			s.pages = append(s.pages, make([]R, pageRows))
 		}
 		s.high++
 	}
@@ -75,7 +70,7 @@ func (s *slab[R, P]) remove(slot uint32) {
 	s.index.remove(mix(p.rowKey()), slot)
 	var zero R
 	*p = zero
-	s.free = append(s.free, slot)
+	s.free.push(slot)
 	s.live--
 }
 

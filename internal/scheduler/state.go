@@ -1,7 +1,7 @@
 package scheduler
 
 // State is the whole cluster: queues, tasks, sessions, leases, producers. One goroutine calls Apply; readers (view.go,
-// explain.go) and the checkpoint (seal.go) need the caller's lock.
+// explain.go) change nothing and may share the caller's lock among them; the checkpoint (dirt.go) needs it alone.
 type State struct {
 	globals GlobalsRow
 	dirt    dirt
@@ -14,11 +14,12 @@ type State struct {
 	queues        []*queue // by id - 1; never deleted
 	queueByName   map[string]*queue
 	shapes        map[uint32]*shape
-	shapeByKey    map[shapeKey]*shape
-	policies      map[uint32]*policy
-	policyByValue map[Policy]*policy
-	lastShape     *shape  // of the last submitted task, usually the next one's too
-	lastPolicy    *policy // likewise
+	shapeByKey    map[string]*shape // by appendShapeKey
+	policies      slab[policy, *policy]
+	policyByValue map[Policy]uint32 // value → slot
+	idlePolicies  []uint32          // without tasks, by id; at most idlePoliciesMax
+	lastShape     *shape            // of the last submitted task, usually the next one's too
+	lastPolicy    *policy           // likewise
 
 	sessions      map[SessionID]*session
 	sessionByName map[string]*session // the one that is matched: not superseded, not ending
@@ -33,12 +34,14 @@ type State struct {
 	keys         slab[key, *key]
 	keyRow       map[Hash128]uint64 // key → row
 	keyOfTask    map[TaskID]uint64  // live or dead task → row of its key
-	keyExpiry    heap[keyTimer]     // lazy: an entry counts only if it is the row's present one
+	keyExpiry    heap[keyTimer]     // keys whose task ended
 	dead         slab[deadStub, *deadStub]
 	deadOf       map[TaskID]uint64 // dead letter → row
-	deadOldest   uint64            // no dead row below it
+	deadHead     uint32            // slot + 1 of the oldest dead letter; 0: none
+	deadTail     uint32            // slot + 1 of the newest
 
 	counts  [Leased + 1]uint64 // non-terminal tasks by state
+	step    uint64             // counts Apply, in this process
 	rows    int                // changed by the step under way
 	scratch submitScratch
 }
@@ -53,9 +56,9 @@ func New() *State {
 
 func newState() *State {
 	s := &State{
-		queueByName: map[string]*queue{}, shapes: map[uint32]*shape{}, shapeByKey: map[shapeKey]*shape{},
-		policies: map[uint32]*policy{}, policyByValue: map[Policy]*policy{},
-		sessions: map[SessionID]*session{}, sessionByName: map[string]*session{},
+		queueByName: map[string]*queue{}, shapes: map[uint32]*shape{}, shapeByKey: map[string]*shape{},
+		policyByValue: map[Policy]uint32{},
+		sessions:      map[SessionID]*session{}, sessionByName: map[string]*session{},
 		producers: map[Hash128]*producer{}, producerRows: map[uint64]*producer{},
 		keyRow: map[Hash128]uint64{}, keyOfTask: map[TaskID]uint64{}, deadOf: map[TaskID]uint64{},
 	}
@@ -66,7 +69,7 @@ func newState() *State {
 		less:  func(a, b *producer) bool { return a.Use < b.Use },
 		moved: func(p *producer, pos int32) { p.pos = pos },
 	}
-	s.keyExpiry = heap[keyTimer]{less: keyTimerLess, moved: func(keyTimer, int32) {}}
+	s.keyExpiry = heap[keyTimer]{less: keyTimerLess, moved: func(e keyTimer, pos int32) { s.keys.at(e.slot).pos = pos }}
 	s.scratch.init()
 	s.matcher.init()
 	return s
@@ -94,6 +97,7 @@ func (s *State) Apply(b *Batch, eff *Effects) {
 	if b.Logic != LogicVersion {
 		panic("scheduler: log entry wants logic version " + utoa(uint64(b.Logic)) + ", this build knows 1: use the build that wrote it")
 	}
+	s.step++
 	s.rows = 0
 	s.advance(b)
 	for i := range b.Commands {
@@ -156,7 +160,7 @@ func (s *State) beginTerm(c *BeginTerm) {
 // housekeep does what time and free slots ask for, within the step's bound: deaths of sessions first, then timers, then
 // grants. What is left is found by the next step, where it was.
 func (s *State) housekeep(eff *Effects) {
-	left := func() int { return max(0, StepRowsMax-s.rows) }
+	left := func() int { return max(0, StepRowsMax-decisionRowsMax-s.rows) }
 	s.buryDying(s.rows+left()/2, eff)
 	s.fireExpiry(s.rows+left()/2, eff)
 	s.fireDue(s.rows + left()/2)
@@ -167,6 +171,10 @@ func (s *State) housekeep(eff *Effects) {
 		eff.More = true
 	}
 }
+
+// decisionRowsMax is how far one decision (a grant, a lost lease, an end) may carry a step past the bound it has just asked
+// about: its task, lease, session, queue, key, two stubs of dead letters.
+const decisionRowsMax = 8
 
 // NextDeadline is when the next Tick is due, if ever. At or before Now means at once.
 func (s *State) NextDeadline() (Time, bool) {

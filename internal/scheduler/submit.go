@@ -2,33 +2,54 @@ package scheduler
 
 // submitScratch is memory for the checks of one Submit.
 type submitScratch struct {
-	queues map[string]*queueNeed
-	shapes map[needShape]struct{}
-	keys   map[Hash128]Hash128
 	needs  []queueNeed
+	queues map[string]*queueNeed // into needs; only once a Submit names a second queue
+	shapes map[string]struct{}   // keys of the shapes to be made, with the need's index in place of the queue
+	keys   map[Hash128]Hash128   // idempotency keys of this Submit and their bodies
+	key    []byte
+	serial uint64 // of the check under way; see shape.wanted
 }
 
 // queueNeed is what a Submit asks of one queue.
 type queueNeed struct {
+	name   string
+	index  uint32 // in needs
 	queue  *queue // nil: to be made
 	tasks  uint64
-	shapes int
-}
-
-type needShape struct {
-	queue, kind, require string
-	weight               uint16
+	shapes int // without tasks now
 }
 
 func (x *submitScratch) init() {
-	x.queues, x.shapes, x.keys = map[string]*queueNeed{}, map[needShape]struct{}{}, map[Hash128]Hash128{}
+	x.queues, x.shapes, x.keys = map[string]*queueNeed{}, map[string]struct{}{}, map[Hash128]Hash128{}
 }
 
-func (x *submitScratch) reset() {
+// reset makes room for n tasks: the needs never move, so that pointers into them stay good.
+func (x *submitScratch) reset(n int) {
 	clear(x.queues)
 	clear(x.shapes)
 	clear(x.keys)
-	x.needs = x.needs[:0]
+	clear(x.needs)
+	if x.needs = x.needs[:0]; cap(x.needs) < n {
+		x.needs = make([]queueNeed, 0, BatchTasksMax)
+	}
+	x.serial++
+}
+
+// need returns what the Submit asks of a queue so far; made is true for one that isn't there yet and is named first now.
+func (s *State) need(name string) (n *queueNeed, made bool) {
+	x := &s.scratch
+	if len(x.needs) > 0 && x.needs[0].name == name {
+		return &x.needs[0], false
+	}
+	if n = x.queues[name]; n != nil {
+		return n, false
+	}
+	x.needs = append(x.needs, queueNeed{name: name, index: uint32(len(x.needs)), queue: s.queueByName[name]})
+	n = &x.needs[len(x.needs)-1]
+	if len(x.needs) > 1 {
+		x.queues[name] = n
+	}
+	return n, n.queue == nil
 }
 
 // submit stores tasks, all or none: everything is checked before anything changes.
@@ -56,7 +77,7 @@ func (s *State) submit(c *Submit, cmd int32, r *Reply, eff *Effects) {
 	for i := range c.Tasks {
 		spec := &c.Tasks[i]
 		if keyed {
-			if id := s.knownKey(spec); id != 0 {
+			if id := s.taskOfKey(spec); id != 0 {
 				eff.IDs = append(eff.IDs, id)
 				eff.Indexes = append(eff.Indexes, int32(i))
 				continue
@@ -107,6 +128,7 @@ func (s *State) revive(row TaskRow, spec *TaskSpec) *task {
 		row.Due, state = 0, Pending
 	}
 	t := s.addTask(row, sh, p)
+	s.touchTask(t)
 	s.enter(t, state)
 	return t
 }
@@ -114,11 +136,9 @@ func (s *State) revive(row TaskRow, spec *TaskSpec) *task {
 // checkSubmit says whether all tasks can be stored, or the first that can't and why.
 func (s *State) checkSubmit(tasks []TaskSpec) (Code, int32, TaskID) {
 	x := &s.scratch
-	x.reset()
-	x.needs = growTo(x.needs, len(tasks))
-	total, fresh, freshKeys := s.counts[Scheduled]+s.counts[Waiting]+s.counts[Pending]+s.counts[Leased], 0, 0
+	x.reset(len(tasks))
+	total, freshQueues := s.counts[Scheduled]+s.counts[Waiting]+s.counts[Pending]+s.counts[Leased], 0
 	var need *queueNeed
-	var name string
 	for i := range tasks {
 		spec := &tasks[i]
 		if !spec.valid() {
@@ -132,25 +152,19 @@ func (s *State) checkSubmit(tasks []TaskSpec) (Code, int32, TaskID) {
 				}
 				continue
 			}
-			x.keys[spec.Key] = spec.KeyBody
-			if freshKeys++; s.keys.live+freshKeys > KeysMax {
+			if x.keys[spec.Key] = spec.KeyBody; s.keys.live+len(x.keys) > KeysMax {
 				return CodeLimitKeys, int32(i), 0
 			}
 		}
-		if need == nil || spec.Queue != name {
-			if need = x.queues[spec.Queue]; need == nil {
-				x.needs = append(x.needs, queueNeed{queue: s.queueByName[spec.Queue]})
-				need = &x.needs[len(x.needs)-1]
-				x.queues[spec.Queue] = need
-				if need.queue == nil {
-					fresh++
-				}
+		if need == nil || spec.Queue != need.name {
+			var made bool
+			if need, made = s.need(spec.Queue); made {
+				freshQueues++
 			}
-			name = spec.Queue
 		}
 		need.tasks++
 		total++
-		if code := s.checkNeed(need, spec, total, fresh); code != CodeOK {
+		if code := s.checkNeed(need, spec, total, freshQueues); code != CodeOK {
 			return code, int32(i), 0
 		}
 	}
@@ -159,21 +173,13 @@ func (s *State) checkSubmit(tasks []TaskSpec) (Code, int32, TaskID) {
 
 // checkNeed checks the limits that one more task meets.
 func (s *State) checkNeed(need *queueNeed, spec *TaskSpec, total uint64, freshQueues int) Code {
+	if !s.needShape(need, spec) {
+		return CodeInvalid
+	}
 	var depth uint64
 	var shapes int
-	var sh *shape
 	if q := need.queue; q != nil {
-		depth, shapes, sh = q.depth(), q.shapes, s.findShape(q, spec)
-	}
-	if sh == nil {
-		if !spec.validShape() {
-			return CodeInvalid
-		}
-		k := needShape{spec.Queue, spec.Kind, requireKey(spec.Require), spec.Weight}
-		if _, ok := s.scratch.shapes[k]; !ok {
-			s.scratch.shapes[k] = struct{}{}
-			need.shapes++
-		}
+		depth, shapes = q.depth(), q.shapes
 	}
 	switch {
 	case total > s.globals.Limits.MaxTasks:
@@ -188,12 +194,27 @@ func (s *State) checkNeed(need *queueNeed, spec *TaskSpec, total uint64, freshQu
 	return CodeOK
 }
 
-// growTo returns an empty slice with room for n, so that pointers into it stay good.
-func growTo(needs []queueNeed, n int) []queueNeed {
-	if cap(needs) < n {
-		return make([]queueNeed, 0, BatchTasksMax)
+// needShape counts a task's shape among those that the Submit brings to life; false: it isn't valid.
+func (s *State) needShape(need *queueNeed, spec *TaskSpec) bool {
+	x := &s.scratch
+	if need.queue != nil {
+		if sh := s.findShape(need.queue, spec); sh != nil {
+			if sh.refs == 0 && sh.wanted != x.serial {
+				sh.wanted = x.serial
+				need.shapes++
+			}
+			return true
+		}
 	}
-	return needs[:0]
+	if !spec.validShape() {
+		return false
+	}
+	x.key = appendShapeKey(x.key[:0], need.index, spec)
+	if _, ok := x.shapes[string(x.key)]; !ok {
+		x.shapes[string(x.key)] = struct{}{}
+		need.shapes++
+	}
+	return true
 }
 
 // cancel ends tasks, or asks their workers to.

@@ -12,7 +12,22 @@ type task struct {
 
 func (t *task) rowKey() uint64 { return uint64(t.ID) }
 
+// has reports whether any of the flags is set.
 func (t *task) has(f TaskFlags) bool { return t.Flags&f != 0 }
+
+// startBy is when the task expires unless it is started; 0: none, or an attempt of it was started.
+func (t *task) startBy() Time {
+	if t.Attempts > 0 || t.Losses > 0 {
+		return 0
+	}
+	return t.StartBy
+}
+
+// policyOf returns a task's policy.
+func (s *State) policyOf(t *task) *policy {
+	_, p := s.policies.find(uint64(t.Policy))
+	return p
+}
 
 // timer is a task's place in a heap of times.
 type timer struct {
@@ -46,13 +61,12 @@ func (s *State) findTask(id TaskID) *task {
 
 func (s *State) shapeOf(t *task) *shape { return s.shapes[t.Shape] }
 
-// addTask stores a task in no state yet and counts it in its shape and policy.
+// addTask stores a task in no state yet and counts it in its shape and policy. The caller touches it.
 func (s *State) addTask(row TaskRow, sh *shape, p *policy) *task {
 	slot, t := s.tasks.add(task{TaskRow: row, pos: -1, expiryPos: -1})
 	t.slot = slot
-	sh.refs++
-	p.refs++
-	s.touchTask(t)
+	s.holdShape(sh)
+	s.holdPolicy(p)
 	return t
 }
 
@@ -90,7 +104,8 @@ func (s *State) leave(t *task) {
 	t.State = 0
 }
 
-// armExpiry keeps the task's entry in the expiry heap in step with its state: start-by counts until it is leased.
+// armExpiry keeps the task's entry in the expiry heap in step with its state: start-by counts until it is leased, and again
+// if it comes back unstarted.
 func (s *State) armExpiry(t *task) {
 	if t.StartBy == 0 && t.Deadline == 0 {
 		return
@@ -100,15 +115,15 @@ func (s *State) armExpiry(t *task) {
 		if t.has(FlagDeadlinePassed) {
 			at = 0
 		}
-	} else if t.StartBy != 0 && (at == 0 || t.StartBy < at) {
-		at = t.StartBy
+	} else if by := t.startBy(); by != 0 && (at == 0 || by < at) {
+		at = by
 	}
 	switch {
 	case at == 0 && t.expiryPos >= 0:
 		s.expiry.remove(t.expiryPos)
 	case at != 0 && t.expiryPos >= 0:
-		if s.expiry.items[t.expiryPos].at != at {
-			s.expiry.items[t.expiryPos].at = at
+		if s.expiry.at(t.expiryPos).at != at {
+			s.expiry.at(t.expiryPos).at = at
 			s.expiry.fix(t.expiryPos)
 		}
 	case at != 0:
@@ -123,7 +138,7 @@ func (s *State) requeue(t *task, eff *Effects) {
 		s.finish(t, Cancelled, CauseCancelled, end{cmd: -1}, eff)
 	case t.has(FlagDeadlinePassed) || t.Deadline != 0 && t.Deadline <= s.globals.Now:
 		s.finish(t, Expired, CauseDeadline, end{cmd: -1}, eff)
-	case t.StartBy != 0 && t.StartBy <= s.globals.Now:
+	case t.startBy() != 0 && t.startBy() <= s.globals.Now:
 		s.finish(t, Expired, CauseStartBy, end{cmd: -1}, eff)
 	default:
 		s.enter(t, Pending)
@@ -140,7 +155,7 @@ type end struct {
 // finish ends a task that is in no state's indexes any more: it leaves the core, a dead letter leaves a stub.
 func (s *State) finish(t *task, state TaskState, cause Cause, by end, eff *Effects) {
 	s.rows++
-	sh, p := s.shapeOf(t), s.policies[t.Policy]
+	sh, p := s.shapeOf(t), s.policyOf(t)
 	f := Finished{
 		Task: t.ID, State: state, Cause: cause, Gen: t.Gen, Kind: sh.Kind, Queue: sh.queue.Name, Require: sh.Require,
 		Policy: p.Policy, Priority: t.Priority, Weight: sh.Weight, HasLabels: t.has(FlagHasLabels),

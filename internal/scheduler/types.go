@@ -75,7 +75,7 @@ const (
 	CauseDeadline      Cause = 9
 )
 
-var causeNames = [...]string{"", "ERROR", "PANIC", "TIMEOUT", "EXIT", "WORKER_LOST", "UNDELIVERABLE", "CANCELLED", "START_BY", "DEADLINE"}
+var causeNames = [...]string{"NONE", "ERROR", "PANIC", "TIMEOUT", "EXIT", "WORKER_LOST", "UNDELIVERABLE", "CANCELLED", "START_BY", "DEADLINE"}
 
 func (c Cause) String() string { return nameOf(causeNames[:], int(c)) }
 

@@ -112,7 +112,7 @@ func (s *State) taskInfo(t *task) TaskInfo {
 	sh := s.shapeOf(t)
 	info := TaskInfo{
 		TaskRow: t.TaskRow, Kind: sh.Kind, Queue: sh.queue.Name, Require: sh.Require, Weight: sh.Weight,
-		Policy: s.policies[t.Policy].Policy,
+		Policy: s.policyOf(t).Policy,
 	}
 	if l := s.findLease(t.Token); l != nil {
 		info.Lease = l.LeaseRow
@@ -123,11 +123,10 @@ func (s *State) taskInfo(t *task) TaskInfo {
 
 // DeadGen returns the generation of a dead letter, or false.
 func (s *State) DeadGen(id TaskID) (uint32, bool) {
-	row, ok := s.deadOf[id]
-	if !ok {
+	d := s.findDead(id)
+	if d == nil {
 		return 0, false
 	}
-	_, d := s.dead.find(row)
 	return d.Gen, true
 }
 
@@ -224,7 +223,7 @@ func (s *State) SessionLeases(id SessionID, n int) []LeaseInfo {
 		l := s.findLease(token)
 		info := LeaseInfo{LeaseRow: l.LeaseRow}
 		if t := s.findTask(l.Task); t != nil && !l.Revoked {
-			info.Kind, info.AttemptTimeout = s.shapeOf(t).Kind, s.policies[t.Policy].Policy.AttemptTimeout
+			info.Kind, info.AttemptTimeout = s.shapeOf(t).Kind, s.policyOf(t).Policy.AttemptTimeout
 		}
 		all = append(all, info)
 	}

@@ -95,7 +95,8 @@ const (
 	Send                    // hand it to SendMsg now
 )
 
-// Known is a token that a Hello named and that is the session's live lease.
+// Known is a token that a Hello named as held or started and that is the session's live lease. (Of finished ones nothing
+// but the outcome is to come.)
 type Known struct {
 	Token   scheduler.Token
 	Started bool

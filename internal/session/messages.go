@@ -112,6 +112,6 @@ func (m *Machine) Goodbye(stream StreamID, acts *Actions) {
 	if stream != m.stream || m.life != alive {
 		return
 	}
-	m.propose(scheduler.OpCloseSession, scheduler.SessionCommand{Started: m.startedTokens()}, acts)
+	m.propose(scheduler.OpCloseSession, scheduler.SessionCommand{}, acts)
 	m.life = closing
 }

@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+)
+
+// TestRetention: finished tasks go when their retention is over, by served time: what passes without a leader doesn't
+// count, a clock that is set forward at a start deletes nothing.
+func TestRetention(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t)
+		s := spec(t, "p")
+		s.Policy.Retention = scheduler.Duration(time.Hour)
+		r.cancel(r.submit(s))
+		pass(30 * time.Minute)
+		r.log.lose()
+		pass(10 * time.Hour)
+		r.log.lead()
+		pass(29 * time.Minute)
+		r.wantTask("after an hour of which 59 minutes were served", 1, "CANCELLED gen 1")
+		pass(2 * time.Minute)
+		r.wantTask("after 61 minutes", 1, ErrNotRetained.Error())
+		if _, _, n := r.storage.counts(); n != 0 {
+			t.Errorf("%d finished tasks are stored", n)
+		}
+	})
+}
+
+// TestDeadLettersAreForgotten: dead letters that are due are ended by a command, once, though storage names them until a
+// checkpoint has dropped them.
+func TestDeadLettersAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t)
+		dies := spec(t, "p")
+		dies.Policy.MaxAttempts, dies.Policy.DeadRetention = 1, scheduler.Duration(time.Hour)
+		const letters = 2500
+		var ids []scheduler.TaskID
+		w := r.worker("w", letters)
+		for range letters / 500 {
+			res := r.do(submitCmd(func() (specs []scheduler.TaskSpec) {
+				for range 500 {
+					specs = append(specs, dies)
+				}
+				return specs
+			}()...))
+			for i := range 500 {
+				ids = append(ids, res.First+scheduler.TaskID(i))
+			}
+		}
+		for _, g := range w.grants() {
+			w.report(failed(g, "x"))
+		}
+		r.retry(ids[0])
+		w.grants()
+		pass(time.Hour)
+		r.log.hold() // and so the end of the dead letters takes a while
+		pass(2 * IdleTick)
+		if n := r.log.queued(); n > FlightsMax {
+			t.Errorf("%d entries are in flight", n)
+		}
+		r.e.qmu.Lock()
+		line := r.e.line.Len()
+		r.e.qmu.Unlock()
+		if line > 3 {
+			t.Errorf("%d commands stand in line: each dead letter is to be forgotten once", line)
+		}
+		forgotten := 0
+		r.told.hook = func(eff *scheduler.Effects) { forgotten += len(eff.Forgotten) }
+		r.log.release()
+		pass(10 * time.Second)
+		if forgotten != letters-1 {
+			t.Errorf("%d dead letters are forgotten, want %d", forgotten, letters-1)
+		}
+		if _, _, n := r.storage.counts(); n != 0 || r.e.Status().Counts.Dead != 0 {
+			t.Errorf("%d dead letters are stored, the core has %d", n, r.e.Status().Counts.Dead)
+		}
+		r.wantTask("retried in time", ids[0], "LEASED gen 2 payload p")
+		r.wantTask("the others", ids[1], ErrNotRetained.Error())
+		before := len(r.log.copied())
+		pass(IdleTick - time.Second)
+		if n := len(r.log.copied()) - before; n > 1 {
+			t.Errorf("%d entries while nothing happens", n)
+		}
+	})
+}
+
+// TestForgetNeedsALeader: a node that doesn't lead proposes nothing, and does it when it leads again.
+func TestForgetNeedsALeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t)
+		dies := spec(t, "p")
+		dies.Policy.MaxAttempts, dies.Policy.DeadRetention = 1, scheduler.Duration(time.Hour)
+		r.submit(dies)
+		w := r.worker("w", 1)
+		w.report(failed(w.grants()[0], "x"))
+		pass(time.Hour - time.Second)
+		r.log.lose()
+		pass(time.Hour)
+		r.log.lead()
+		pass(time.Minute)
+		r.wantTask("in the next term", 1, ErrNotRetained.Error())
+	})
+}
+
+// TestExpiryGivesWay: a long purge goes on in steps, and a checkpoint that is due comes between them.
+func TestExpiryGivesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t)
+		s := spec(t, "p")
+		s.Policy.Retention = scheduler.Duration(time.Hour)
+		var specs []scheduler.TaskSpec
+		for range 1000 {
+			specs = append(specs, s)
+		}
+		for range 4 * ExpireStepMax / 1000 {
+			first := r.submit(specs...)
+			ids := make([]scheduler.TaskID, 1000)
+			for i := range ids {
+				ids[i] = first + scheduler.TaskID(i)
+			}
+			r.cancel(ids...)
+		}
+		pass(time.Hour - CheckpointInterval)
+		steps, saves := 0, r.storage.saves
+		r.storage.inExpire = func() { // a checkpoint is due whenever a step of the purge has ended
+			if steps++; steps < 4 {
+				r.do(tick())
+				r.e.pokeCheckpoint()
+			}
+		}
+		pass(2 * CheckpointInterval)
+		r.storage.inExpire = nil
+		if n := r.storage.saves - saves; steps < 4 || n < 3 {
+			t.Errorf("%d checkpoints in %d steps while %d tasks expired", n, steps, 4*ExpireStepMax)
+		}
+		if _, _, n := r.storage.counts(); n != 0 {
+			t.Errorf("%d finished tasks are left", n)
+		}
+		if err := r.e.Checkpoint(context.Background(), 1); err != nil {
+			t.Error(err)
+		}
+	})
+}

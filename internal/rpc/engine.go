@@ -1,0 +1,44 @@
+package rpc
+
+import (
+	"context"
+
+	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
+	"github.com/yardmaster/yardmaster/internal/engine"
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+)
+
+// Engine is what the shell needs of internal/engine.
+type Engine interface {
+	// Propose never blocks. done runs exactly once, on another goroutine: the apply goroutine after the batch is durable,
+	// or any with an error.
+	Propose(cmd scheduler.Command, done func(engine.Result, error))
+	// Do admits a command, proposes it and waits.
+	Do(ctx context.Context, cmd scheduler.Command) (engine.Result, error)
+	// Admit waits while the engine is behind.
+	Admit(ctx context.Context, rows int) error
+	// SetObserver is called once, by New.
+	SetObserver(engine.Observer)
+	// Now is the log's time as the leader estimates it.
+	Now() scheduler.Time
+	// Task returns a task. Errors: ErrNoTask, ErrNotRetained.
+	Task(ctx context.Context, id scheduler.TaskID) (*engine.Task, error)
+	// List returns tasks in order of id, and whether there are more.
+	List(ctx context.Context, f engine.ListFilter) ([]*engine.Task, bool, error)
+	// Await calls each on the caller's goroutine as tasks end, and returns when all have been delivered.
+	Await(ctx context.Context, ids []scheduler.TaskID, each func(scheduler.TaskID, *storagev1.Finished, error) error) error
+	// Explain says why a live task is where it is.
+	Explain(id scheduler.TaskID) (scheduler.Explanation, error)
+	// Queues, by name.
+	Queues() []scheduler.QueueInfo
+	// Sessions, by worker's name, then id.
+	Sessions() []scheduler.SessionInfo
+	// SessionLeases returns the first tokens of a session.
+	SessionLeases(id scheduler.SessionID, most int) []scheduler.LeaseInfo
+	// Bodies calls each with encoded storagev1.Body, good during the call only; nil: the lease is over.
+	Bodies(ids []scheduler.TaskID, each func(i int, body []byte) error) error
+	// Status is the coordinator's state in one look.
+	Status() engine.Status
+	// Hash walks the whole state.
+	Hash() uint64
+}

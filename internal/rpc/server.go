@@ -1,0 +1,238 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
+	"github.com/yardmaster/yardmaster/internal/session"
+)
+
+// Bounds and defaults of the server.
+const (
+	SessionTTLDefault = 15 * time.Second
+	SessionTTLMin     = 2 * time.Second
+	SessionTTLMax     = 10 * time.Minute
+	KillGraceDefault  = 5 * time.Second
+	marginMax         = 2 * time.Second
+
+	KeepaliveTime     = 10 * time.Second // an idle connection is pinged
+	KeepaliveTimeout  = 5 * time.Second  // and closed without an answer
+	KeepaliveMinTime  = 5 * time.Second  // clients may not ping more often
+	RequestBytesMax   = 4<<20 + 64<<10   // a request of 4 MiB and what surrounds it
+	ConnStreamsMax    = 1024             // calls at once on one connection
+	ResponseBytesMax  = 2 << 20          // a page ends here, whatever its size in entries
+	TickPeriod        = 250 * time.Millisecond
+	stallMin          = 2 * TickPeriod // a tick later than this was a stall of this process
+	connectionTimeout = 20 * time.Second
+)
+
+// Options configure a Server.
+type Options struct {
+	Engine     Engine           // required; New makes the server its Observer, so New comes before the engine's start
+	Now        func() time.Time // required: the machine's clock, with its monotonic reading
+	Logger     hclog.Logger     // default: none
+	SessionTTL time.Duration    // 2 s to 10 min; default 15 s
+	KillGrace  time.Duration    // workers' time between asking a handler to stop and killing it; default 5 s
+	Version    string           // told by OperatorService.Status
+	StartTime  time.Time        // likewise; default: now
+	Reflection bool             // serve gRPC reflection
+	GRPC       []grpc.ServerOption
+}
+
+// Server is the coordinator's gRPC server. To stop it: SetNotServing, EndStreams, then GracefulStop or Stop.
+type Server struct {
+	opts     Options
+	engine   Engine
+	logger   hclog.Logger
+	grpc     *grpc.Server
+	health   *health.Server
+	registry *registry
+	watchdog watchdog
+	room     room
+	base     time.Time // of the monotonic clock
+	loops    sync.WaitGroup
+	ticking  sync.Once
+	stopTick context.CancelFunc
+	ticks    context.Context
+
+	streamsEnd context.Context // ended by EndStreams
+	endStreams context.CancelCauseFunc
+
+	mu        sync.Mutex
+	leading   bool
+	withdrawn bool // SetNotServing was called
+}
+
+// New makes a server and registers it as the engine's Observer.
+func New(opts Options) (*Server, error) {
+	if opts.Engine == nil || opts.Now == nil {
+		return nil, errors.New("rpc: Engine and Now are required")
+	}
+	if opts.SessionTTL == 0 {
+		opts.SessionTTL = SessionTTLDefault
+	}
+	if opts.SessionTTL < SessionTTLMin || opts.SessionTTL > SessionTTLMax {
+		return nil, fmt.Errorf("rpc: session TTL %s: want %s to %s", opts.SessionTTL, SessionTTLMin, SessionTTLMax)
+	}
+	if opts.KillGrace == 0 {
+		opts.KillGrace = KillGraceDefault
+	}
+	if opts.Logger == nil {
+		opts.Logger = hclog.NewNullLogger()
+	}
+	s := &Server{opts: opts, engine: opts.Engine, logger: opts.Logger.Named("rpc"), base: opts.Now()}
+	if opts.StartTime.IsZero() {
+		s.opts.StartTime = s.base
+	}
+	s.watchdog.senders = map[*sender]struct{}{}
+	s.room.s = s
+	s.streamsEnd, s.endStreams = context.WithCancelCause(context.Background())
+	s.ticks, s.stopTick = context.WithCancel(context.Background())
+	heartbeat := opts.SessionTTL / 3
+	s.registry = newRegistry(opts.Engine, s.logger, s.monotonic, session.Options{
+		TTL: int64(opts.SessionTTL), Heartbeat: int64(heartbeat), KillGrace: int64(opts.KillGrace),
+	}, min(marginMax, opts.SessionTTL/10))
+	s.registry.leads = s.leads
+	opts.Engine.SetObserver(s.registry)
+	s.register()
+	return s, nil
+}
+
+// register makes the gRPC server and its services.
+func (s *Server) register() {
+	options := []grpc.ServerOption{
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: KeepaliveTime, Timeout: KeepaliveTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: KeepaliveMinTime, PermitWithoutStream: true}),
+		grpc.MaxRecvMsgSize(RequestBytesMax),
+		grpc.MaxConcurrentStreams(ConnStreamsMax),
+		grpc.ConnectionTimeout(connectionTimeout),
+		grpc.WaitForHandlers(true),
+		grpc.ChainUnaryInterceptor(s.recoverUnary),
+		grpc.ChainStreamInterceptor(s.recoverStream, s.endable),
+	}
+	s.grpc = grpc.NewServer(append(options, s.opts.GRPC...)...)
+	yardmasterv1.RegisterTaskServiceServer(s.grpc, &taskService{s: s})
+	yardmasterv1.RegisterWorkerServiceServer(s.grpc, &workerService{s: s})
+	yardmasterv1.RegisterQueueServiceServer(s.grpc, &queueService{s: s})
+	yardmasterv1.RegisterOperatorServiceServer(s.grpc, &operatorService{s: s})
+	s.health = health.NewServer()
+	healthv1.RegisterHealthServer(s.grpc, s.health)
+	if s.opts.Reflection {
+		reflection.Register(s.grpc)
+	}
+	s.showHealth()
+}
+
+// monotonic is the machine's monotonic clock in nanoseconds. It is never 0.
+func (s *Server) monotonic() int64 { return int64(s.opts.Now().Sub(s.base) + time.Second) }
+
+// Serve serves a listener until the server stops. It may be called for several.
+func (s *Server) Serve(lis net.Listener) error {
+	s.ticking.Do(func() { s.loops.Go(s.tickLoop) })
+	if err := s.grpc.Serve(lis); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serve gRPC on %s: %w", lis.Addr(), err)
+	}
+	return nil
+}
+
+// tickLoop is the one timer of all sessions and streams.
+func (s *Server) tickLoop() {
+	ticker := time.NewTicker(TickPeriod)
+	defer ticker.Stop()
+	last := s.monotonic()
+	for {
+		select {
+		case <-s.ticks.Done():
+			return
+		case <-ticker.C:
+		}
+		now := s.monotonic()
+		gap := now - last - int64(TickPeriod)
+		if gap < int64(stallMin) {
+			gap = 0
+		} else {
+			s.logger.Warn("this process stood still; sessions get that time back", "gap", time.Duration(gap))
+		}
+		last = now
+		s.watchdog.tick(now, gap)
+		s.registry.tick(now, gap)
+	}
+}
+
+// leads is told by the registry when leadership comes and goes.
+func (s *Server) leads(yes bool) {
+	s.mu.Lock()
+	s.leading = yes
+	s.mu.Unlock()
+	s.showHealth()
+}
+
+// showHealth tells the health service what is so.
+func (s *Server) showHealth() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	is := healthv1.HealthCheckResponse_NOT_SERVING
+	if s.leading && !s.withdrawn {
+		is = healthv1.HealthCheckResponse_SERVING
+	}
+	s.health.SetServingStatus("", is)
+	for name := range s.grpc.GetServiceInfo() {
+		s.health.SetServingStatus(name, is)
+	}
+}
+
+// SetNotServing makes health checks fail, so that clients go elsewhere. Calls are still served. The first phase of a stop.
+func (s *Server) SetNotServing() {
+	s.mu.Lock()
+	s.withdrawn = true
+	s.mu.Unlock()
+	s.showHealth()
+}
+
+// EndStreams ends all streams with UNAVAILABLE, reason STOPPING, and refuses new ones: workers' sessions are detached and
+// wait for their TTL. The second phase; the engine must still run.
+func (s *Server) EndStreams() { s.endStreams(errEnded) }
+
+// GracefulStop waits for calls under way, and no longer than ctx, and closes all listeners and connections. The third
+// phase. It may be called twice.
+func (s *Server) GracefulStop(ctx context.Context) error {
+	s.SetNotServing()
+	s.EndStreams()
+	done := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("stop gRPC: calls were cut off: %w", context.Cause(ctx))
+		s.grpc.Stop()
+		<-done
+	}
+	s.stopTick()
+	s.loops.Wait()
+	return err
+}
+
+// Stop cuts everything off.
+func (s *Server) Stop() {
+	s.SetNotServing()
+	s.EndStreams()
+	s.grpc.Stop()
+	s.stopTick()
+	s.loops.Wait()
+}

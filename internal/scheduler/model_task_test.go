@@ -1,0 +1,282 @@
+package scheduler
+
+import (
+	"cmp"
+	"slices"
+)
+
+// live returns a session's live lease of a token, or nil.
+func (m *model) live(id SessionID, token Token) *LeaseRow {
+	if l := m.leases[token]; l != nil && l.Session == id && !l.Revoked {
+		return l
+	}
+	return nil
+}
+
+func (m *model) note(t *mTask, reason CancelReason) {
+	if l := m.leases[t.Token]; !m.sessions[l.Session].Ending {
+		m.eff.Cancels = append(m.eff.Cancels, CancelNote{l.Session, l.Token, t.ID, reason})
+	}
+}
+
+func (m *model) cancel(id TaskID, force bool) ItemCode {
+	t := m.tasks[id]
+	if t == nil {
+		if id == 0 || id > m.g.LastTask {
+			return ItemNotFound
+		}
+		return ItemAlreadyTerminal
+	}
+	if t.State == Leased && !force {
+		if t.Flags&FlagCancelRequested == 0 {
+			t.Flags |= FlagCancelRequested
+			m.note(t, CancelAsked)
+		}
+		return ItemRequested
+	}
+	if t.State == Leased {
+		m.revoke(t)
+	}
+	m.finish(t, Cancelled, CauseCancelled, end{cmd: -1}, nil)
+	return ItemDone
+}
+
+func (m *model) retry(it *RetryItem) ItemCode {
+	d := m.dead[it.ID]
+	if d == nil && (it.ID == 0 || it.ID > m.g.LastTask) {
+		return ItemNotFound
+	}
+	if d == nil || !it.Found || it.Gen != d.Gen {
+		return ItemNotDead
+	}
+	spec := it.Spec
+	spec.HasKey, spec.NotBefore, spec.Delay, spec.StartBy, spec.Deadline = false, 0, 0, 0, 0
+	if code, _, _ := m.check([]TaskSpec{spec}); code == CodeInvalid {
+		return ItemNotDead
+	} else if code != CodeOK {
+		return ItemLimit
+	}
+	delete(m.dead, it.ID)
+	m.store(TaskRow{ID: it.ID, Gen: it.Gen + 1}, &spec)
+	for _, k := range m.keys {
+		if k.Task == it.ID {
+			k.Expires = 0
+			m.tasks[it.ID].Flags |= FlagHasKey
+		}
+	}
+	m.eff.Revived = append(m.eff.Revived, it.ID)
+	return ItemDone
+}
+
+func (m *model) revoke(t *mTask) {
+	m.note(t, CancelRevoked)
+	m.leases[t.Token].Revoked = true
+}
+
+// finish ends a task; x is the session whose outcome did it.
+func (m *model) finish(t *mTask, state TaskState, cause Cause, by end, x *SessionRow) {
+	f := Finished{
+		Task: t.ID, State: state, Cause: cause, Gen: t.Gen, Kind: t.kind, Queue: t.queue, Require: t.require, Policy: t.policy,
+		Priority: t.Priority, Weight: t.weight, HasLabels: t.Flags&FlagHasLabels != 0, HasFailure: t.Flags&FlagHasFailure != 0,
+		Attempts: uint32(t.Attempts), Losses: uint32(t.Losses), PayloadBytes: t.PayloadBytes, StartBy: t.StartBy,
+		Deadline: t.Deadline, Submitted: t.Submitted, At: m.g.Now, Token: by.token, Cmd: by.cmd, Item: by.item,
+	}
+	if x != nil {
+		f.Session, f.Worker = x.ID, x.Worker.Name
+	}
+	keep := t.policy.Retention
+	if state == Dead {
+		keep = t.policy.DeadRetention
+	}
+	if keep > 0 {
+		f.ExpiresAt = m.g.Served + keep
+	}
+	m.eff.Finished = append(m.eff.Finished, f)
+	for _, k := range m.keys {
+		if k.Task == t.ID {
+			k.Expires = m.g.Served + max(keep, KeyKeepMin)
+		}
+	}
+	delete(m.tasks, t.ID)
+	if state == Dead && keep > 0 {
+		m.g.LastDead++
+		m.dead[t.ID] = &DeadRow{Row: m.g.LastDead, Task: t.ID, Gen: t.Gen, Queue: m.queues[t.queue].ID}
+	}
+}
+
+// over reports whether a task that lost its lease has come to its end, and how.
+func (m *model) over(t *mTask) (TaskState, Cause, bool) {
+	switch started := t.Attempts > 0 || t.Losses > 0; {
+	case t.Flags&FlagCancelRequested != 0:
+		return Cancelled, CauseCancelled, true
+	case t.Flags&FlagDeadlinePassed != 0, t.Deadline != 0 && t.Deadline <= m.g.Now:
+		return Expired, CauseDeadline, true
+	case !started && t.StartBy != 0 && t.StartBy <= m.g.Now:
+		return Expired, CauseStartBy, true
+	}
+	return 0, 0, false
+}
+
+// back gives a task that lost its lease back at no cost.
+func (m *model) back(t *mTask) {
+	if state, cause, over := m.over(t); over {
+		m.finish(t, state, cause, end{cmd: -1}, nil)
+		return
+	}
+	m.enter(t, 0)
+}
+
+// fail spends an attempt.
+func (m *model) fail(t *mTask, o Outcome, by end, x *SessionRow) {
+	t.Attempts++
+	if state, cause, over := m.over(t); over {
+		m.finish(t, state, cause, by, x)
+		return
+	}
+	if o.Permanent || t.Attempts >= t.policy.MaxAttempts {
+		m.finish(t, Dead, o.Cause, by, x)
+		return
+	}
+	t.Flags |= FlagHasFailure
+	m.eff.Failed = append(m.eff.Failed, Failed{t.ID, o.Cause, uint32(t.Attempts), by.cmd, by.item})
+	wait := min(o.RetryAfter, RetryAfterMax)
+	if wait <= 0 {
+		wait = m.backoff(t)
+	}
+	m.enter(t, m.g.Now.Add(wait))
+}
+
+// backoff draws from [0, bound] as documented at State's.
+func (m *model) backoff(t *mTask) Duration {
+	bound := t.policy.Backoff
+	for range t.Attempts - 1 {
+		bound = min(bound*Duration(t.policy.Factor), t.policy.BackoffMax)
+	}
+	if bound = min(bound, t.policy.BackoffMax); bound == 0 {
+		return 0
+	}
+	seed := mix(uint64(t.ID)) ^ uint64(t.Gen)<<32 ^ uint64(t.Attempts)
+	return Duration(mix(seed) % uint64(bound+1))
+}
+
+func (m *model) outcomes(c *Outcomes, cmd int32, r *Reply) {
+	x := m.sessions[c.Session]
+	if x == nil || x.Ending || x.Attach != c.Attach {
+		r.Code = CodeStale
+		return
+	}
+	answered := x.AnswersFrom + uint64(len(x.Answers)) - 1
+	if c.FirstSeq < x.AnswersFrom || c.FirstSeq > answered+1 || c.AnswersThrough > answered {
+		r.Code = CodeInvalid
+		return
+	}
+	r.Answers.From = int32(len(m.eff.Answers))
+	for i := range c.List {
+		at := int(c.FirstSeq-x.AnswersFrom) + i
+		if at == len(x.Answers) {
+			x.Answers = append(x.Answers, m.outcome(x, &c.List[i], end{cmd: cmd, item: int32(i), token: c.List[i].Token}))
+		}
+		m.eff.Answers = append(m.eff.Answers, x.Answers[at])
+	}
+	r.Answers.To = int32(len(m.eff.Answers))
+	r.Session, r.Through = x.ID, x.AnswersFrom+uint64(len(x.Answers))-1
+	m.confirm(x, c.AnswersThrough)
+}
+
+func (m *model) confirm(x *SessionRow, through uint64) {
+	for x.AnswersFrom <= through {
+		x.AnswersFrom++
+		x.Answers = slices.Delete(x.Answers, 0, 1)
+	}
+}
+
+func (m *model) outcome(x *SessionRow, o *Outcome, by end) Answer {
+	l := m.live(x.ID, o.Token)
+	if any := m.leases[o.Token]; any != nil && any.Session == x.ID {
+		delete(m.leases, o.Token)
+	}
+	if l == nil && m.tasks[o.Task] == nil {
+		return AnswerGone
+	}
+	if l == nil {
+		return AnswerFenced
+	}
+	t := m.tasks[l.Task]
+	f := *o
+	if f.Cause < CauseError || f.Cause > CauseExit {
+		f.Cause = CauseError
+	}
+	switch {
+	case o.Kind == OutcomeSucceeded:
+		t.Attempts++
+		m.finish(t, Succeeded, CauseNone, by, x)
+	case o.Kind == OutcomeInterrupted:
+		m.back(t)
+	case o.Kind == OutcomeCancelled && t.Flags&FlagCancelRequested != 0:
+		m.finish(t, Cancelled, CauseCancelled, by, x)
+	case o.Kind == OutcomeCancelled && t.Flags&FlagDeadlinePassed != 0:
+		m.finish(t, Expired, CauseDeadline, by, x)
+	case o.Kind == OutcomeCancelled:
+		f.Cause = CauseCancelled
+		m.fail(t, f, by, x)
+	default:
+		m.fail(t, f, by, x)
+	}
+	return AnswerAccepted
+}
+
+// expire ends what start-by and deadlines have ended, in order of time, then id.
+func (m *model) expire() {
+	type event struct {
+		at Time
+		t  *mTask
+	}
+	var events []event
+	for _, t := range sorted(m.tasks) {
+		at := t.Deadline
+		switch started := t.Attempts > 0 || t.Losses > 0; {
+		case t.State == Leased && t.Flags&FlagDeadlinePassed != 0:
+			at = 0
+		case t.State != Leased && !started && t.StartBy != 0 && (at == 0 || t.StartBy < at):
+			at = t.StartBy
+		}
+		if at != 0 && at <= m.g.Now {
+			events = append(events, event{at, t})
+		}
+	}
+	slices.SortStableFunc(events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
+	for _, e := range events {
+		switch {
+		case e.t.State == Leased:
+			e.t.Flags |= FlagDeadlinePassed
+			m.note(e.t, CancelDeadline)
+		case e.t.Deadline != 0 && e.t.Deadline <= m.g.Now:
+			m.finish(e.t, Expired, CauseDeadline, end{cmd: -1}, nil)
+		default:
+			m.finish(e.t, Expired, CauseStartBy, end{cmd: -1}, nil)
+		}
+	}
+}
+
+// wake makes due tasks ready.
+func (m *model) wake() {
+	for _, t := range sorted(m.tasks) {
+		if t.State == Scheduled && t.Due <= m.g.Now {
+			m.enter(t, 0)
+		}
+	}
+}
+
+// clean lets keys and producers go whose time is over.
+func (m *model) clean() {
+	for h, k := range m.keys {
+		if k.Expires != 0 && k.Expires <= m.g.Served {
+			delete(m.keys, h)
+		}
+	}
+	for h, p := range m.producers {
+		if p.LastUsed+ProducerKeep <= m.g.Served {
+			delete(m.producers, h)
+		}
+	}
+}
