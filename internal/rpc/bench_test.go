@@ -29,12 +29,21 @@ func BenchmarkLease(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	go s.Serve(lis)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(lis) }()
 	conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer func() { conn.Close(); s.Stop(); cancel(); <-e.done }()
+	defer func() {
+		conn.Close()
+		s.Stop()
+		if err := <-served; err != nil {
+			b.Error(err)
+		}
+		cancel()
+		<-e.done
+	}()
 	payload := make([]byte, 256)
 	for left := b.N; left > 0; left -= 1000 {
 		req := &yardmasterv1.SubmitRequest{}

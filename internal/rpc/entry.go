@@ -96,7 +96,7 @@ func (e *entry) failed(err error) {
 	st := e.st
 	e.mu.Unlock()
 	if st != nil {
-		mapped, _ := engineError(err)
+		_, mapped := engineError(err)
 		st.end(mapped)
 	}
 }

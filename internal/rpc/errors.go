@@ -109,32 +109,32 @@ func invalid(field, format string, args ...any) error {
 }
 
 // engineError maps what the engine returned. known is false for what no caller can have caused.
-func engineError(err error) (mapped error, known bool) {
+func engineError(err error) (known bool, mapped error) {
 	switch {
 	case err == nil:
-		return nil, true
+		return true, nil
 	case errors.Is(err, engine.ErrUnknown):
-		return refuse(codes.Unavailable, ReasonFateUnknown, retryLeader,
-			"leadership was lost while the request was in flight; it may or may not have been carried out"), true
+		return true, refuse(codes.Unavailable, ReasonFateUnknown, retryLeader,
+			"leadership was lost while the request was in flight; it may or may not have been carried out")
 	case errors.Is(err, engine.ErrNotLeader):
-		return refuse(codes.Unavailable, ReasonNotLeader, retryLeader, "this coordinator isn't the leader"), true
+		return true, refuse(codes.Unavailable, ReasonNotLeader, retryLeader, "this coordinator isn't the leader")
 	case errors.Is(err, engine.ErrStopping):
-		return refuse(codes.Unavailable, ReasonStopping, retryStopping, "the coordinator is stopping"), true
+		return true, refuse(codes.Unavailable, ReasonStopping, retryStopping, "the coordinator is stopping")
 	case errors.Is(err, engine.ErrNoTask):
-		return refuse(codes.NotFound, ReasonUnknownTask, 0, "no such task"), true
+		return true, refuse(codes.NotFound, ReasonUnknownTask, 0, "no such task")
 	case errors.Is(err, engine.ErrNotRetained):
-		return refuse(codes.NotFound, ReasonNotRetained, 0, "the task has ended and its retention is over"), true
+		return true, refuse(codes.NotFound, ReasonNotRetained, 0, "the task has ended and its retention is over")
 	case errors.Is(err, engine.ErrDiskReserve):
-		return refuse(codes.ResourceExhausted, ReasonDisk, retryDisk, err.Error()), true
+		return true, refuse(codes.ResourceExhausted, ReasonDisk, retryDisk, err.Error())
 	case errors.Is(err, context.Canceled):
-		return refuse(codes.Canceled, ReasonCallEnded, 0, "the call was cancelled"), true
+		return true, refuse(codes.Canceled, ReasonCallEnded, 0, "the call was cancelled")
 	case errors.Is(err, context.DeadlineExceeded):
-		return refuse(codes.DeadlineExceeded, ReasonCallEnded, 0, "the call's deadline passed"), true
+		return true, refuse(codes.DeadlineExceeded, ReasonCallEnded, 0, "the call's deadline passed")
 	}
 	if _, ok := status.FromError(err); ok {
-		return err, true
+		return true, err
 	}
-	return refuse(codes.Internal, ReasonInternal, 0, "internal error; the coordinator's log has it"), false
+	return false, refuse(codes.Internal, ReasonInternal, 0, "internal error; the coordinator's log has it")
 }
 
 // codeError maps what the core answered to a command other than a Submit or Hello.
@@ -235,7 +235,7 @@ func endError(why session.EndReason) error {
 	return refuse(codes.Internal, ReasonInternal, 0, "unknown end of a stream")
 }
 
-func notLeader() error { err, _ := engineError(engine.ErrNotLeader); return err }
+func notLeader() error { _, err := engineError(engine.ErrNotLeader); return err }
 
 func slowReader() error {
 	return refuse(codes.Aborted, ReasonSlowReader, 0, fmt.Sprintf("nothing was read for %s while there was something to read", SendBlockedMax))

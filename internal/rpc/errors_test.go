@@ -29,7 +29,7 @@ func TestErrorMapping(t *testing.T) {
 	core := func(code scheduler.Code) error {
 		return submitError(engine.Result{Reply: scheduler.Reply{Code: code, First: 7, Index: 1}}, make([]scheduler.TaskSpec, 2), scheduler.Limits{})
 	}
-	mapped := func(err error) error { out, _ := engineError(fmt.Errorf("doing: %w", err)); return out }
+	mapped := func(err error) error { _, out := engineError(fmt.Errorf("doing: %w", err)); return out }
 	for _, x := range []struct {
 		err    error
 		code   codes.Code

@@ -43,7 +43,7 @@ func (s *endableStream) Context() context.Context { return s.ctx }
 // endable lets EndStreams end a stream's handler, health watches included: GracefulStop would wait for them without end.
 func (s *Server) endable(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if cause := context.Cause(s.streamsEnd); cause != nil {
-		err, _ := engineError(cause)
+		_, err := engineError(cause)
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ss.Context())
@@ -58,7 +58,7 @@ func (s *Server) fail(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	mapped, known := engineError(err)
+	known, mapped := engineError(err)
 	if !known {
 		s.logger.Error("call failed", "doing", doing, "error", err)
 	}

@@ -89,7 +89,7 @@ func (o *opening) settle(err error) bool {
 	o.r.mu.Unlock()
 	switch {
 	case err != nil:
-		mapped, _ := engineError(err)
+		_, mapped := engineError(err)
 		o.st.end(mapped)
 		return false
 	case !current:

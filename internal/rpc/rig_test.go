@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -146,7 +147,7 @@ func (r *rig) welcomed(h *yardmasterv1.Hello) (*testWorker, *yardmasterv1.Welcom
 
 func (p *testWorker) send(m *yardmasterv1.SessionRequest) {
 	p.r.t.Helper()
-	if err := p.gs.Send(m); err != nil && err != io.EOF {
+	if err := p.gs.Send(m); err != nil && !errors.Is(err, io.EOF) {
 		p.r.t.Fatalf("send: %v", err)
 	}
 }
@@ -199,7 +200,7 @@ func (p *testWorker) ends() *status.Status {
 	p.r.t.Helper()
 	for {
 		if _, err := p.gs.Recv(); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return status.New(codes.OK, "")
 			}
 			return status.Convert(err)

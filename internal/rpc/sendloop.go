@@ -112,7 +112,7 @@ func (st *stream) loadBodies() bool {
 	err := g.load(st.r.engine)
 	if err != nil {
 		st.r.logger.Error("payloads can't be read", "session", st.entry.id, "error", err)
-		mapped, _ := engineError(err)
+		_, mapped := engineError(err)
 		st.end(mapped)
 		return false
 	}

@@ -190,7 +190,7 @@ func (st *stream) admitLoop() {
 		for _, a := range queue {
 			if a.outcomes != nil {
 				if err := st.r.engine.Admit(st.ctx, len(a.outcomes.List)); err != nil && st.ctx.Err() == nil {
-					mapped, _ := engineError(err)
+					_, mapped := engineError(err)
 					st.end(mapped)
 				}
 				if st.ctx.Err() != nil {
@@ -215,7 +215,7 @@ func (st *stream) endedByPeer() {
 	defer st.mu.Unlock()
 	if cause := context.Cause(st.gs.Context()); cause != nil && !st.ended {
 		st.ended = true
-		st.endErr, _ = engineError(cause)
+		_, st.endErr = engineError(cause)
 	}
 }
 
@@ -232,7 +232,7 @@ func (st *stream) broke(err error) {
 		st.end(err)
 		return
 	}
-	mapped, known := engineError(err)
+	known, mapped := engineError(err)
 	if !known {
 		mapped = refuse(codes.Unavailable, ReasonCallEnded, 0, "the stream broke")
 	}
