@@ -284,7 +284,7 @@ func (f *taskFake) Retry(_ context.Context, req *yardmasterv1.RetryRequest) (*ya
 
 func (f *taskFake) Explain(_ context.Context, req *yardmasterv1.TaskServiceExplainRequest) (*yardmasterv1.TaskServiceExplainResponse, error) {
 	return &yardmasterv1.TaskServiceExplainResponse{
-		TaskId: req.GetTaskId(), State: yardmasterv1.TaskState_TASK_STATE_PENDING, Summary: "No worker that serves kind video is free.",
+		TaskId: req.GetTaskId(), State: yardmasterv1.TaskState_TASK_STATE_PENDING, Summary: "task 5 (video in queue default) is PENDING: no worker that serves kind video is free.",
 		Reasons: []*yardmasterv1.Reason{
 			{Code: yardmasterv1.Reason_CODE_KIND_NOT_SERVED, Count: 12, Detail: "kind video isn't listed; start a worker that lists it"},
 			{Code: yardmasterv1.Reason_CODE_SLOTS_BUSY, Count: 1, Detail: "all slots of build-7 are taken"},

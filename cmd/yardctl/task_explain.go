@@ -40,7 +40,7 @@ and what would cure them.`,
 }
 
 func (a *app) explanation(why *client.Explanation) error {
-	fmt.Fprintf(a.stdout, "Task %d is %s. %s\n", why.GetTaskId(), client.StateWord(why.GetState()), why.GetSummary())
+	fmt.Fprintln(a.stdout, capital(why.GetSummary())) // it names task and state
 	if len(why.GetReasons()) == 0 {
 		return nil
 	}
@@ -50,6 +50,14 @@ func (a *app) explanation(why *client.Explanation) error {
 		t.row(reasonWord(r.GetCode()), countText(r), r.GetDetail())
 	}
 	return t.flush()
+}
+
+// capital begins a sentence.
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 func reasonWord(code yardmasterv1.Reason_Code) string {
