@@ -41,10 +41,10 @@ func judge(records []record, final []*client.Outcome, listed []uint64) verdict {
 	}
 	ran := map[uint64]uint64{}     // token → task
 	won := map[uint64][]uint64{}   // task → tokens whose success was accepted
-	lost := map[uint64]bool{}      // tokens whose outcome was not accepted
+	answers := map[answer]string{} // how it was answered, since repeats are answered alike
+	refused := map[uint64]string{} // token → verdict, of those that were refused at some time
 	told := map[uint64][]record{}  // task → what Await told
 	runsOf := map[uint64]int{}     // task → runs
-	counted := map[uint64]string{} // token → verdict, since repeats are answered alike
 	for _, r := range records {
 		switch r.Kind {
 		case recordAck:
@@ -60,19 +60,7 @@ func judge(records []record, final []*client.Outcome, listed []uint64) verdict {
 			ran[r.Token] = r.Task
 			runsOf[r.Task]++
 		case recordAnswer:
-			if before, again := counted[r.Token]; again {
-				if before != r.Verdict {
-					v.problem("task %d: token %d was answered %s, then %s", r.Task, r.Token, before, r.Verdict)
-				}
-				continue
-			}
-			counted[r.Token] = r.Verdict
-			if r.Verdict != accepted {
-				v.fenced++
-				lost[r.Token] = true
-			} else if r.Outcome == "Succeeded" {
-				won[r.Task] = append(won[r.Task], r.Token)
-			}
+			v.answered(r, answers, refused, won)
 		case recordOutcome:
 			told[r.Task] = append(told[r.Task], r)
 		}
@@ -99,8 +87,8 @@ func judge(records []record, final []*client.Outcome, listed []uint64) verdict {
 		if tokens := won[id]; len(tokens) > 1 || len(tokens) == 1 && tokens[0] != out.Token {
 			v.problem("task %d: successes of tokens %d were accepted, its outcome names %d", id, tokens, out.Token)
 		}
-		if lost[out.Token] {
-			v.problem("task %d: the worker of token %d was told that it isn't accepted, and it is", id, out.Token)
+		if refused[out.Token] == fenced {
+			v.problem("task %d: the worker of token %d was told that it isn't the current one, and it is", id, out.Token)
 		}
 		for _, r := range told[id] {
 			if now := outcomeRecord(out); r != now {
@@ -109,6 +97,32 @@ func judge(records []record, final []*client.Outcome, listed []uint64) verdict {
 		}
 	}
 	return v
+}
+
+// answer names an outcome of a session. The coordinator keeps answers as long as the session.
+type answer struct{ session, token uint64 }
+
+// answered takes one answer. In one session repeats are answered alike. A worker that lost its session before it had the
+// answer reports again in the next one, and is told GONE: the task has ended, by this very outcome. So accepted may be
+// followed by a refusal, and a refusal never by accepted.
+func (v *verdict) answered(r record, answers map[answer]string, refused map[uint64]string, won map[uint64][]uint64) {
+	key := answer{r.Session, r.Token}
+	if before, again := answers[key]; again {
+		if before != r.Verdict {
+			v.problem("task %d: token %d was answered %s, then %s, in one session", r.Task, r.Token, before, r.Verdict)
+		}
+		return
+	}
+	answers[key] = r.Verdict
+	switch {
+	case r.Verdict != accepted:
+		v.fenced++
+		refused[r.Token] = r.Verdict
+	case refused[r.Token] != "":
+		v.problem("task %d: token %d was answered %s, and accepted later", r.Task, r.Token, refused[r.Token])
+	case r.Outcome == "Succeeded" && !slices.Contains(won[r.Task], r.Token):
+		won[r.Task] = append(won[r.Task], r.Token)
+	}
 }
 
 // outcomeRecord is an outcome as it stands in the ledger.
@@ -152,8 +166,17 @@ func TestJudgeSeesFaults(t *testing.T) {
 		}},
 		{"another's result", "the result is", func(_ *[]record, f *[]*client.Outcome, _ *[]uint64) { (*f)[0].Result = []byte("1/5") }},
 		{"accepted twice", "were accepted", func(r *[]record, _ *[]*client.Outcome, _ *[]uint64) { (*r)[5].Verdict = accepted }},
-		{"two answers", "then", func(r *[]record, _ *[]*client.Outcome, _ *[]uint64) { (*r)[4].Verdict = fenced }},
-		{"accepted and fenced", "told that it isn't", func(r *[]record, _ *[]*client.Outcome, _ *[]uint64) {
+		{"accepted, told GONE by the next session", "", func(r *[]record, _ *[]*client.Outcome, _ *[]uint64) {
+			(*r)[4].Verdict, (*r)[4].Session = gone, 2
+		}},
+		{"accepted, told FENCED by the next session", "isn't the current", func(r *[]record, _ *[]*client.Outcome, _ *[]uint64) {
+			(*r)[4].Verdict, (*r)[4].Session = fenced, 2
+		}},
+		{"refused, then accepted", "accepted later", func(r *[]record, _ *[]*client.Outcome, _ *[]uint64) {
+			(*r)[3].Verdict, (*r)[4].Session = gone, 2
+		}},
+		{"two answers", "in one session", func(r *[]record, _ *[]*client.Outcome, _ *[]uint64) { (*r)[4].Verdict = fenced }},
+		{"accepted and fenced", "isn't the current", func(r *[]record, _ *[]*client.Outcome, _ *[]uint64) {
 			(*r)[3].Verdict, (*r)[4].Verdict = fenced, fenced
 		}},
 		{"changed later", "Await told", func(r *[]record, _ *[]*client.Outcome, _ *[]uint64) { (*r)[6].Attempts = 2 }},

@@ -40,6 +40,7 @@ type record struct {
 	PID      int    `json:",omitempty"`
 	Outcome  string `json:",omitempty"` // answer: what was reported; outcome: the state
 	Verdict  string `json:",omitempty"` // answer
+	Session  uint64 `json:",omitempty"` // answer
 	Attempts int    `json:",omitempty"` // outcome
 	Finish   int64  `json:",omitempty"` // outcome: Unix nanoseconds
 }

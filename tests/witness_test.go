@@ -33,7 +33,9 @@ func (w *witness) intercept(ctx context.Context, desc *grpc.StreamDesc, conn *gr
 // answers are about what was sent on it.
 type witnessed struct {
 	grpc.ClientStream
-	w    *witness
+	w       *witness
+	session uint64 // owned by the goroutine that receives
+
 	mu   sync.Mutex
 	sent map[uint64]record // guarded by mu: by number, unanswered
 }
@@ -55,6 +57,9 @@ func (s *witnessed) SendMsg(m any) error {
 func (s *witnessed) RecvMsg(m any) error {
 	if err := s.ClientStream.RecvMsg(m); err != nil {
 		return err
+	}
+	if w := m.(*pb.SessionResponse).GetWelcome(); w != nil {
+		s.session = w.GetSessionId()
 	}
 	ack := m.(*pb.SessionResponse).GetOutcomeAck()
 	if ack == nil {
@@ -78,7 +83,7 @@ func (s *witnessed) answers(ack *pb.OutcomeAck) []record {
 		if seq > ack.GetThroughSeq() {
 			continue
 		}
-		r.Verdict = accepted
+		r.Session, r.Verdict = s.session, accepted
 		if verdict, ok := rejected[seq]; ok {
 			r.Verdict = verdict
 		}

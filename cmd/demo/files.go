@@ -33,7 +33,7 @@ func listFiles(root string) (*input, error) {
 			return err
 		case err != nil:
 			in.unreadable++
-			return nil
+			return nil //nolint:nilerr // it is counted
 		case !entry.Type().IsRegular():
 			return nil
 		}

@@ -63,7 +63,10 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q: see --help", fs.Arg(0))
 	}
-	return o, o.check(fs)
+	if err := o.check(fs); err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
 // check reports every flag that can't be used.

@@ -59,7 +59,7 @@ func play(ctx, force context.Context, o *options, s *screen) (err error) {
 }
 
 // livedMin is how long a process must have lived to be started again when it ends: one that can't live is told instead.
-const livedMin = 2 * time.Second
+const livedMin = 500 * time.Millisecond
 
 // keepUp starts again what ends, until ctx does: whoever plays will kill something.
 func (f *fleet) keepUp(ctx context.Context, s *screen) error {

@@ -52,7 +52,7 @@ func launch(p *process, echo io.Writer, argv ...string) error {
 	p.began, p.ended = time.Now(), make(chan struct{})
 	go func() {
 		p.err = p.cmd.Wait()
-		log.Close()
+		_ = log.Close()
 		close(p.ended)
 	}()
 	return nil

@@ -62,7 +62,10 @@ func parseHandlers(data []byte) (*handlersFile, error) {
 	if err := dec.Decode(f); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	return f, f.check()
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 func (f *handlersFile) check() error {

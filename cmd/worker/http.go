@@ -54,7 +54,7 @@ func (h *httpHandler) Run(ctx context.Context, t *worker.Task) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("post: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
 		return nil, refused(resp)
 	}

@@ -30,7 +30,7 @@ func newGuardedLog(inner raft.LogStore, f *fault, o Options) *guardedLog {
 		fault:    f,
 		now:      o.Now,
 		watch: newStallWatch(limit, func() {
-			f.trip(fmt.Errorf("a log write takes longer than %v: the disk under %s stalls", limit, o.Dir))
+			_ = f.trip(fmt.Errorf("a log write takes longer than %v: the disk under %s stalls", limit, o.Dir))
 		}),
 	}
 }

@@ -96,7 +96,8 @@ func (m *healingMeta) heal(dir string, state types.PersistentState, w types.Segm
 		return state, err
 	}
 	if !segments[last].SealTime.IsZero() {
-		state.Segments = append(segments, m.fresh(&state, sealed, segments[last].MaxIndex+1))
+		segments = append(segments, m.fresh(&state, sealed, segments[last].MaxIndex+1))
+		state.Segments = segments
 	}
 	if err := m.CommitState(state); err != nil {
 		return state, fmt.Errorf("write the log's list of segments: %w", err)

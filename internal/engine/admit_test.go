@@ -34,7 +34,7 @@ func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startRig(t)
 		begun, goOn := make(chan struct{}, 10), make(chan struct{})
-		r.storage.inSave = func() { begun <- struct{}{}; <-goOn }
+		r.inSave(func() { begun <- struct{}{}; <-goOn })
 		fill := func() {
 			for range CheckpointRows/1000 + 1 {
 				r.propose(many(t, 1000))
@@ -83,14 +83,14 @@ func TestGateOpensOnFailure(t *testing.T) {
 		r := startRig(t)
 		r.mayFail = true
 		goOn := make(chan struct{})
-		r.storage.inSave = func() { <-goOn }
+		r.inSave(func() { <-goOn })
 		for range 2*CheckpointRows/1000 + 2 {
 			r.propose(many(t, 1000))
 			synctest.Wait()
 		}
 		waiting := r.admitting(1)
 		broken := errors.New("broken")
-		r.storage.failWith(broken)
+		r.failSaves(broken)
 		close(goOn)
 		if err := <-waiting; !errors.Is(err, ErrStopping) {
 			t.Errorf("it came back with %v", err)
@@ -102,7 +102,7 @@ func TestGateOpensOnFailure(t *testing.T) {
 func TestReplayIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := startRig(t)
-		for range 8 * CheckpointRows / 1000 {
+		for range 6 * CheckpointRows / 1000 {
 			a.do(many(t, 1000))
 		}
 		storage := newTestStorage()

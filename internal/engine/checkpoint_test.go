@@ -15,37 +15,37 @@ func TestCheckpointsAreDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startRig(t)
 		synctest.Wait()
-		if r.storage.saves != 0 {
+		if r.saves() != 0 {
 			t.Error("a checkpoint without cause")
 		}
 		pass(CheckpointInterval)
-		if r.storage.saves != 1 {
-			t.Errorf("%d checkpoints of BeginTerm, want 1", r.storage.saves)
+		if r.saves() != 1 {
+			t.Errorf("%d checkpoints of BeginTerm, want 1", r.saves())
 		}
 		pass(IdleTick / 2)
-		if r.storage.saves != 1 {
-			t.Errorf("%d checkpoints of nothing", r.storage.saves-1)
+		if r.saves() != 1 {
+			t.Errorf("%d checkpoints of nothing", r.saves()-1)
 		}
 		for range CheckpointRows/1000 + 1 {
 			r.do(many(t, 1000))
 		}
 		synctest.Wait()
-		if r.storage.saves != 2 {
-			t.Errorf("%d checkpoints by rows, want 1", r.storage.saves-1)
+		if r.saves() != 2 {
+			t.Errorf("%d checkpoints by rows, want 1", r.saves()-1)
 		}
 		pass(CheckpointInterval)
-		before := r.storage.saves
+		before := r.saves()
 		large := spec(t, string(make([]byte, 1<<20)))
 		for range CheckpointBytes >> 20 {
 			r.submit(large)
 		}
 		synctest.Wait()
-		if n := r.storage.saves - before; n != 1 {
+		if n := r.saves() - before; n != 1 {
 			t.Errorf("%d checkpoints by bytes, want 1", n)
 		}
 		// What comes and goes between two checkpoints is not kept, and its bytes don't count.
 		large.Policy.Retention = 0
-		before = r.storage.saves
+		before = r.saves()
 		for range 2 * CheckpointBytes >> 20 {
 			r.cancel(r.submit(large))
 		}
@@ -53,8 +53,8 @@ func TestCheckpointsAreDue(t *testing.T) {
 		r.e.mu.RLock()
 		bytes := r.e.live.bytes
 		r.e.mu.RUnlock()
-		if r.storage.saves != before || bytes > 1<<20 {
-			t.Errorf("%d checkpoints of what is gone; %d bytes are staged", r.storage.saves-before, bytes)
+		if r.saves() != before || bytes > 1<<20 {
+			t.Errorf("%d checkpoints of what is gone; %d bytes are staged", r.saves()-before, bytes)
 		}
 	})
 }
@@ -68,10 +68,10 @@ func TestCheckpointIsTheSealedState(t *testing.T) {
 		}
 		synctest.Wait()
 		var want, index uint64
-		r.storage.pull = 3
-		r.storage.inSave = func() { want, index = r.e.Hash(), r.e.Status().AppliedIndex }
+		r.pull(3)
+		r.inSave(func() { want, index = r.e.Hash(), r.e.Status().AppliedIndex })
 		steps := 0
-		r.storage.inRows = func(int) { // every row is changed or dropped while it is being copied
+		r.inRows(func() { // every row is changed or dropped while it is being copied
 			if steps++; steps > 60 {
 				return
 			}
@@ -88,14 +88,15 @@ func TestCheckpointIsTheSealedState(t *testing.T) {
 					w.report(succeeded(g, "meanwhile"))
 				}
 			}
-		}
+		})
 		r.save()
-		r.storage.inSave, r.storage.inRows = nil, nil
+		r.inSave(nil)
+		r.inRows(nil)
 		if steps < 60 || r.e.Status().AppliedIndex < index+100 {
 			t.Fatal("the test doesn't test much")
 		}
-		if r.storage.index != index {
-			t.Errorf("the checkpoint is of index %d, sealed at %d", r.storage.index, index)
+		if get(&r.storage.mu, &r.storage.index) != index {
+			t.Errorf("the checkpoint is of index %d, sealed at %d", get(&r.storage.mu, &r.storage.index), index)
 		}
 		image := openRig(t, r.storage.copied(), newTestLog(r.log.copied()[:index]...))
 		synctest.Wait()
@@ -116,8 +117,8 @@ func TestCheckpointWaits(t *testing.T) {
 		r := startRig(t)
 		r.do(tick())
 		index := r.e.Status().AppliedIndex
-		if err := r.e.Checkpoint(context.Background(), index); err != nil || r.storage.index < index {
-			t.Errorf("checkpoint of %d: %v, storage holds %d", index, err, r.storage.index)
+		if err := r.e.Checkpoint(context.Background(), index); err != nil || get(&r.storage.mu, &r.storage.index) < index {
+			t.Errorf("checkpoint of %d: %v, storage holds %d", index, err, get(&r.storage.mu, &r.storage.index))
 		}
 		later := make(chan error, 1)
 		go func() { later <- r.e.Checkpoint(context.Background(), index+1) }()
@@ -151,52 +152,47 @@ func TestLogIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startRig(t)
 		broken := errors.New("not now")
-		fail := true
-		r.log.cut = func(ctx context.Context) error {
-			if fail {
-				return broken
-			}
-			// As the log does: it asks for a checkpoint of all that was applied.
-			return r.e.Checkpoint(ctx, r.e.Status().AppliedIndex)
-		}
+		set(&r.log.mu, &r.log.cut, func(context.Context) error { return broken })
 		e := r.e
 		e.sinceCut.entries.Store(CutEntries - 2)
 		pass(CheckpointInterval)
-		if r.log.cuts != 0 {
+		if r.cuts() != 0 {
 			t.Fatal("it was cut too early")
 		}
 		r.do(tick())
 		r.do(tick())
 		pass(CheckpointInterval)
-		if r.log.cuts != 1 {
-			t.Errorf("%d cuts by entries, want 1", r.log.cuts)
+		if r.cuts() != 1 {
+			t.Errorf("%d cuts by entries, want 1", r.cuts())
 		}
 		pass(CheckpointInterval)
-		if r.log.cuts != 2 {
-			t.Errorf("%d cuts, want another after the one that failed", r.log.cuts)
+		if r.cuts() != 2 {
+			t.Errorf("%d cuts, want another after the one that failed", r.cuts())
 		}
-		fail = false
+		set(&r.log.mu, &r.log.cut, func(ctx context.Context) error { // as the log does: all that was applied
+			return r.e.Checkpoint(ctx, r.e.Status().AppliedIndex)
+		})
 		pass(CheckpointInterval)
 		pass(CheckpointInterval)
-		if r.log.cuts != 3 {
-			t.Errorf("%d cuts, want 3", r.log.cuts)
+		if r.cuts() != 3 {
+			t.Errorf("%d cuts, want 3", r.cuts())
 		}
 		e.sinceCut.bytes.Store(CutBytes)
 		slow := make(chan struct{})
-		r.log.cut = func(context.Context) error { <-slow; return nil }
+		set(&r.log.mu, &r.log.cut, func(context.Context) error { <-slow; return nil })
 		pass(CheckpointInterval)
 		r.do(tick())
 		pass(3 * CheckpointInterval)
-		if r.log.cuts != 4 {
-			t.Errorf("%d cuts by bytes, want one at a time", r.log.cuts-3)
+		if r.cuts() != 4 {
+			t.Errorf("%d cuts by bytes, want one at a time", r.cuts()-3)
 		}
-		if r.storage.index != e.Status().AppliedIndex {
+		if get(&r.storage.mu, &r.storage.index) != e.Status().AppliedIndex {
 			t.Error("a slow cut holds checkpoints up")
 		}
 		close(slow)
 		pass(2 * CheckpointInterval)
-		if r.log.cuts != 4 {
-			t.Errorf("%d cuts by bytes, want 1", r.log.cuts-3)
+		if r.cuts() != 4 {
+			t.Errorf("%d cuts by bytes, want 1", r.cuts()-3)
 		}
 	})
 }

@@ -52,9 +52,11 @@ func TestDeadLettersAreForgotten(t *testing.T) {
 				ids = append(ids, res.First+scheduler.TaskID(i))
 			}
 		}
+		var ends []scheduler.Outcome
 		for _, g := range w.grants() {
-			w.report(failed(g, "x"))
+			ends = append(ends, failed(g, "x"))
 		}
+		w.report(ends...)
 		r.retry(ids[0])
 		w.grants()
 		pass(time.Hour)
@@ -70,7 +72,7 @@ func TestDeadLettersAreForgotten(t *testing.T) {
 			t.Errorf("%d commands stand in line: each dead letter is to be forgotten once", line)
 		}
 		forgotten := 0
-		r.told.hook = func(eff *scheduler.Effects) { forgotten += len(eff.Forgotten) }
+		r.hook(func(eff *scheduler.Effects) { forgotten += len(eff.Forgotten) })
 		r.log.release()
 		pass(10 * time.Second)
 		if forgotten != letters-1 {
@@ -126,16 +128,16 @@ func TestExpiryGivesWay(t *testing.T) {
 			r.cancel(ids...)
 		}
 		pass(time.Hour - CheckpointInterval)
-		steps, saves := 0, r.storage.saves
-		r.storage.inExpire = func() { // a checkpoint is due whenever a step of the purge has ended
+		steps, saves := 0, r.saves()
+		set(&r.storage.mu, &r.storage.inExpire, func() { // a checkpoint is due whenever a step of the purge has ended
 			if steps++; steps < 4 {
 				r.do(tick())
 				r.e.pokeCheckpoint()
 			}
-		}
+		})
 		pass(2 * CheckpointInterval)
-		r.storage.inExpire = nil
-		if n := r.storage.saves - saves; steps < 4 || n < 3 {
+		set(&r.storage.mu, &r.storage.inExpire, nil)
+		if n := r.saves() - saves; steps < 4 || n < 3 {
 			t.Errorf("%d checkpoints in %d steps while %d tasks expired", n, steps, 4*ExpireStepMax)
 		}
 		if _, _, n := r.storage.counts(); n != 0 {

@@ -15,14 +15,14 @@ import (
 func (r *rig) wantEnded(why error) {
 	r.t.Helper()
 	synctest.Wait()
-	if len(r.fatal) != 1 || !errors.Is(r.fatal[0], why) {
-		r.t.Fatalf("Fatal was called with %v, want once with %v", r.fatal, why)
+	if len(r.fatals()) != 1 || !errors.Is(r.fatals()[0], why) {
+		r.t.Fatalf("Fatal was called with %v, want once with %v", r.fatals(), why)
 	}
 	if r.e.Leading() {
 		r.t.Error("it says that it leads")
 	}
-	r.told.events = nil
-	saves := r.storage.saves
+	set(&r.told.mu, &r.told.events, nil)
+	saves := r.saves()
 	if err := <-r.propose(tick()); err == nil {
 		r.t.Error("a command was acknowledged")
 	}
@@ -39,8 +39,8 @@ func (r *rig) wantEnded(why error) {
 	if err := r.e.Stop(context.Background()); !errors.Is(err, why) {
 		r.t.Errorf("stop: %v", err)
 	}
-	if len(r.told.events) > 0 || r.storage.saves != saves || len(r.fatal) != 1 {
-		r.t.Errorf("afterwards: observed %v, saved %d times, fatal %d times", r.told.events, r.storage.saves-saves, len(r.fatal))
+	if len(get(&r.told.mu, &r.told.events)) > 0 || r.saves() != saves || len(r.fatals()) != 1 {
+		r.t.Errorf("afterwards: observed %v, saved %d times, fatal %d times", get(&r.told.mu, &r.told.events), r.saves()-saves, len(r.fatals()))
 	}
 }
 
@@ -58,7 +58,7 @@ func TestSaveFails(t *testing.T) {
 		flying2 := r.propose(tick())
 		synctest.Wait()
 		inLine := r.propose(tick())
-		r.storage.failWith(broken)
+		r.failSaves(broken)
 		pass(CheckpointInterval)
 		if err := <-inLine; !errors.Is(err, ErrStopping) || !errors.Is(err, broken) {
 			t.Errorf("a command in line came back with %v", err)
@@ -86,7 +86,7 @@ func TestExpireFails(t *testing.T) {
 		r := startRig(t)
 		r.mayFail = true
 		broken := errors.New("the disk is gone")
-		r.storage.failExpire = broken
+		set(&r.storage.mu, &r.storage.failExpire, broken)
 		pass(CheckpointInterval)
 		r.wantEnded(broken)
 	})
@@ -102,8 +102,8 @@ func TestUndecodableEntryHalts(t *testing.T) {
 		b := openRig(t, newTestStorage(), newTestLog(append(entries[:1:1], []byte("\x08\x63"), last)...))
 		b.mayFail = true
 		synctest.Wait()
-		if len(b.fatal) != 1 || !strings.Contains(b.fatal[0].Error(), "log entry 2: it was written under logic version 99") {
-			t.Errorf("fatal: %v", b.fatal)
+		if len(b.fatals()) != 1 || !strings.Contains(b.fatals()[0].Error(), "log entry 2: it was written under logic version 99") {
+			t.Errorf("fatal: %v", b.fatals())
 		}
 		if s := b.e.Status(); s.AppliedIndex != 1 {
 			t.Errorf("applied up to %d, want 1", s.AppliedIndex)
@@ -111,7 +111,7 @@ func TestUndecodableEntryHalts(t *testing.T) {
 		if err := b.e.Start(context.Background(), b.log); !errors.Is(err, ErrStopping) {
 			t.Errorf("start: %v", err)
 		}
-		if b.storage.saves > 0 {
+		if get(&b.storage.mu, &b.storage.saves) > 0 {
 			t.Error("a checkpoint was written")
 		}
 	})
@@ -125,8 +125,8 @@ func TestEntryOutOfOrderHalts(t *testing.T) {
 		r.do(tick())
 		r.log.close()
 		r.e.Apply(1, 0, r.log.entries[0])
-		if len(r.fatal) != 1 {
-			t.Errorf("fatal: %v", r.fatal)
+		if len(r.fatals()) != 1 {
+			t.Errorf("fatal: %v", r.fatals())
 		}
 		r.log = newTestLog()
 		r.log.serve(r.e)

@@ -16,7 +16,7 @@ func TestOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startRig(t)
 		synctest.Wait()
-		r.told.events = nil
+		set(&r.told.mu, &r.told.events, nil)
 		r.log.hold()
 		for i := range 50 {
 			r.e.Propose(submitCmd(spec(t, "p")), func(res Result, err error) {
@@ -35,7 +35,7 @@ func TestOrder(t *testing.T) {
 				want = append(want, "applied")
 			}
 		}
-		if got := fmt.Sprint(r.told.events); got != fmt.Sprint(want) {
+		if got := fmt.Sprint(get(&r.told.mu, &r.told.events)); got != fmt.Sprint(want) {
 			t.Errorf("got\n%v, want\n%v", got, want)
 		}
 	})
@@ -174,8 +174,8 @@ func TestStopDrainsTheLine(t *testing.T) {
 				t.Errorf("stop: %v", err)
 			}
 		}
-		if r.storage.index != uint64(len(r.log.copied())) {
-			t.Errorf("the last checkpoint is of index %d, the log ends at %d", r.storage.index, len(r.log.copied()))
+		if get(&r.storage.mu, &r.storage.index) != uint64(len(r.log.copied())) {
+			t.Errorf("the last checkpoint is of index %d, the log ends at %d", get(&r.storage.mu, &r.storage.index), len(r.log.copied()))
 		}
 		b := r.restarted(true)
 		if b.e.Hash() != r.e.Hash() {

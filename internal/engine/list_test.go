@@ -125,9 +125,9 @@ func TestListWhileTasksEnd(t *testing.T) {
 						move()
 					}
 				}
-				r.storage.inFinished = look // before and after storage is read
+				set(&r.storage.mu, &r.storage.inFinished, look) // before and after storage is read
 				tasks, _, err := r.e.List(lookedAt{t.Context(), look}, ListFilter{Max: 1000})
-				if r.storage.inFinished = nil; err != nil || len(tasks) != 300 {
+				if set(&r.storage.mu, &r.storage.inFinished, nil); err != nil || len(tasks) != 300 {
 					t.Errorf("move %d at moment %d: %d tasks, %v, want 300", i, moment, len(tasks), err)
 				}
 				moments = max(moments, now)

@@ -112,8 +112,8 @@ func openRig(t tb, storage *testStorage, log *testLog, opts ...func(*Options)) *
 			t.Errorf("stop: %v", err)
 		}
 		r.log.close()
-		if len(r.fatal) > 0 && !r.mayFail {
-			t.Errorf("fatal: %v", r.fatal)
+		if errs := r.fatals(); len(errs) > 0 && !r.mayFail {
+			t.Errorf("fatal: %v", errs)
 		}
 		if err := r.e.state.Check(); err != nil {
 			t.Errorf("the state is broken: %v", err)
@@ -136,12 +136,6 @@ func (r *rig) start() {
 	if err := r.e.Start(context.Background(), r.log); err != nil {
 		r.t.Fatal(err)
 	}
-}
-
-func (r *rig) fatals() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.fatal)
 }
 
 // pass lets fake time pass, and what is due happen.
@@ -250,7 +244,7 @@ func (r *rig) through(f func(stage)) {
 	r.t.Helper()
 	f(staged)
 	begun, goOn := make(chan struct{}), make(chan struct{})
-	r.storage.inSave = func() { close(begun); <-goOn }
+	r.inSave(func() { close(begun); <-goOn })
 	saved := make(chan struct{})
 	go func() {
 		defer close(saved)
@@ -260,7 +254,7 @@ func (r *rig) through(f func(stage)) {
 	f(sealed)
 	close(goOn)
 	<-saved
-	r.storage.inSave = nil
+	r.inSave(nil)
 	f(stored)
 }
 
@@ -338,3 +332,30 @@ func detail(d *storagev1.Detail) []byte {
 	}
 	return data
 }
+
+// get and set are for what the engine's goroutines use, too.
+func get[T any](mu sync.Locker, what *T) T {
+	mu.Lock()
+	defer mu.Unlock()
+	return *what
+}
+
+func set[T any](mu sync.Locker, what *T, to T) {
+	mu.Lock()
+	defer mu.Unlock()
+	*what = to
+}
+
+// inSave calls f when a Save has begun and pulled nothing, inRows between its pulls.
+func (r *rig) inSave(f func())     { set(&r.storage.mu, &r.storage.inSave, f) }
+func (r *rig) inRows(f func())     { set(&r.storage.mu, &r.storage.inRows, f) }
+func (r *rig) pull(rows int)       { set(&r.storage.mu, &r.storage.pull, rows) }
+func (r *rig) failSaves(err error) { set(&r.storage.mu, &r.storage.fail, err) }
+
+func (r *rig) saves() int { return get(&r.storage.mu, &r.storage.saves) }
+func (r *rig) cuts() int  { return get(&r.log.mu, &r.log.cuts) }
+
+func (r *rig) hook(f func(*scheduler.Effects)) { set(&r.told.mu, &r.told.hook, f) }
+
+// fatals are the errors that Fatal was called with.
+func (r *rig) fatals() []error { return slices.Clone(get(&r.mu, &r.fatal)) }

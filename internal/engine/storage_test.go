@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 
@@ -20,12 +21,13 @@ type testStorage struct {
 	failures map[scheduler.TaskID][]byte
 	finished map[scheduler.TaskID]FinishedRow
 	saves    int
-	expires  int // calls of Expire
+	expires  int                // calls of Expire
+	soonest  scheduler.Duration // Invariant: nothing expires earlier
 
-	pull   int            // rows pulled at a time; default 1000
-	inSave func()         // called when a Save has begun and pulled nothing
-	inRows func(rows int) // called between pulls
-	fail   error          // of Save
+	pull   int    // rows pulled at a time; default 1000
+	inSave func() // called when a Save has begun and pulled nothing
+	inRows func() // called between pulls
+	fail   error  // of Save
 
 	failExpire error
 	inExpire   func()
@@ -77,20 +79,23 @@ func (s *testStorage) Load(add func(*scheduler.Row) error) error {
 }
 
 func (s *testStorage) Save(c *Checkpoint) error {
-	if s.inSave != nil {
-		s.inSave()
+	s.mu.Lock()
+	inSave, inRows, pull := s.inSave, s.inRows, s.pull
+	s.mu.Unlock()
+	if inSave != nil {
+		inSave()
 	}
 	var rows, buf []scheduler.Row
 	for done := false; !done; {
-		buf, done = c.Rows(s.pull, buf[:0])
-		if len(buf) > s.pull {
+		buf, done = c.Rows(pull, buf[:0])
+		if len(buf) > pull {
 			return errors.New("more rows than asked for")
 		}
 		if !s.keep {
 			rows = append(rows, buf...)
 		}
-		if s.inRows != nil {
-			s.inRows(len(rows))
+		if inRows != nil {
+			inRows()
 		}
 	}
 	s.mu.Lock()
@@ -126,6 +131,7 @@ func (s *testStorage) Save(c *Checkpoint) error {
 	}
 	for _, f := range c.Finished {
 		f.Data = bytes.Clone(f.Data)
+		s.soonest = min(s.soonest, f.ExpiresAt)
 		s.finished[f.ID] = f
 	}
 	return nil
@@ -159,9 +165,9 @@ func (s *testStorage) Finished(id scheduler.TaskID) ([]byte, error) {
 }
 
 func (s *testStorage) FinishedAfter(after scheduler.TaskID, most int, each func(scheduler.TaskID, []byte) bool) error {
-	if s.inFinished != nil {
-		s.inFinished()
-		defer s.inFinished()
+	if look := get(&s.mu, &s.inFinished); look != nil {
+		look()
+		defer look()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,25 +184,30 @@ func (s *testStorage) FinishedAfter(after scheduler.TaskID, most int, each func(
 
 // Expire works as package store's does: dead letters that are due are named until a checkpoint drops them.
 func (s *testStorage) Expire(served scheduler.Duration, most int) (deleted int, dead []scheduler.DeadRef, more bool, err error) {
-	if s.inExpire != nil {
-		s.inExpire()
+	if step := get(&s.mu, &s.inExpire); step != nil {
+		step()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.expires++; s.failExpire != nil {
 		return 0, nil, false, s.failExpire
 	}
+	if served < s.soonest {
+		return 0, nil, false, nil
+	}
+	s.soonest = math.MaxInt64
 	for _, id := range slices.Sorted(maps.Keys(s.finished)) {
-		switch f := s.finished[id]; {
-		case f.ExpiresAt > served:
-		case f.Dead:
-			dead = append(dead, scheduler.DeadRef{ID: id, Gen: f.Gen})
-		case deleted == most:
-			more = true
-		default:
+		f := s.finished[id]
+		if f.ExpiresAt <= served && !f.Dead && deleted < most {
 			delete(s.finished, id)
 			deleted++
+			continue
 		}
+		s.soonest = min(s.soonest, f.ExpiresAt)
+		if f.ExpiresAt <= served && f.Dead {
+			dead = append(dead, scheduler.DeadRef{ID: id, Gen: f.Gen})
+		}
+		more = more || f.ExpiresAt <= served && !f.Dead
 	}
 	return deleted, dead, more, nil
 }
@@ -207,10 +218,4 @@ func (s *testStorage) counts() (bodies, failures, finished int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.bodies), len(s.failures), len(s.finished)
-}
-
-func (s *testStorage) failWith(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fail = err
 }

@@ -117,7 +117,7 @@ func TestForsakenEntryIsApplied(t *testing.T) {
 			t.Errorf("it came back with %v", err)
 		}
 		staged := 0
-		r.told.hook = func(eff *scheduler.Effects) { staged += len(eff.Staged) }
+		r.hook(func(eff *scheduler.Effects) { staged += len(eff.Staged) })
 		r.log.release()
 		synctest.Wait()
 		if len(done) > 0 {

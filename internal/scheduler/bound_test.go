@@ -80,6 +80,46 @@ func TestBoundDue(t *testing.T) {
 	}
 }
 
+func TestBoundGrants(t *testing.T) {
+	h := quiet(t)
+	h.submit(specs(20_000, "a")...)
+	w := worker("w", 10_000, "a")
+	h.open(w)
+	if n := len(h.eff.Grants); n > StepRowsMax/2 || n < StepRowsMax/3 || !h.eff.More {
+		t.Fatalf("%d grants in one step, more %v", n, h.eff.More)
+	}
+	h.bounded(2)
+	if c := h.s.Counts(); c.Leased != 10_000 {
+		t.Fatalf("%+v", c)
+	}
+}
+
+// TestFairnessCredit lets a queue fall far behind while it is paused: then it may catch up on a little, not on all.
+func TestFairnessCredit(t *testing.T) {
+	h := newHarness(t)
+	tasks := specs(2000, "a")
+	for i := range tasks {
+		tasks[i].Queue = [...]string{"paused", "runs"}[i%2]
+	}
+	h.submit(tasks...)
+	h.apply(Command{Op: OpPauseQueue, Queue: &QueueCommand{Name: "paused"}})
+	first := h.open(worker("w1", 500, "a"))
+	if n := len(h.eff.Grants); n != 500 || h.s.sessions[first].leases != n {
+		t.Fatalf("%d grants", n)
+	}
+	h.apply(Command{Op: OpResumeQueue, Queue: &QueueCommand{Name: "paused"}})
+	h.open(worker("w2", 200, "a"))
+	n := 0
+	for i := range h.eff.Grants {
+		if h.eff.Grants[i].Queue == "paused" {
+			n++
+		}
+	}
+	if credit := int(passCreditMax / weightStride); n < credit+(200-credit)/2-1 || n > credit+(200-credit)/2+1 {
+		t.Fatalf("of 200 slots the queue that was paused got %d, want %d first and half of the rest", n, credit)
+	}
+}
+
 func TestBoundDeathOfBigSession(t *testing.T) {
 	h := quiet(t)
 	w := worker("w", 10_000, "a", "b")

@@ -87,6 +87,13 @@ func (g *gen) outcomes() Command {
 
 func (g *gen) worker() WorkerInfo {
 	w := WorkerInfo{Name: g.one(genNames), Incarnation: Hash128{byte(1 + g.n(3))}}
+	if g.odds(50) { // one of few classes, so that sessions share one
+		w.Kinds, w.Pools = genKinds, []Pool{{Name: "main", Slots: uint16(1 + g.n(4))}}
+		if g.odds(50) {
+			w.Labels = []Label{genLabels[1]}
+		}
+		return w
+	}
 	for _, k := range genKinds {
 		if g.odds(70) {
 			w.Kinds = append(w.Kinds, k)

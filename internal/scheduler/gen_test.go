@@ -16,7 +16,7 @@ type gen struct {
 var (
 	genKinds  = []string{"a", "b", "c"}
 	genQueues = []string{DefaultQueue, "q1", "q2"}
-	genNames  = []string{"w1", "w2", "w3", "w4"}
+	genNames  = []string{"w1", "w2", "w3", "w4", "w5", "w6", "w7"}
 	genLabels = []Label{{"gpu", "no"}, {"gpu", "yes"}, {"zone", "x"}}
 )
 

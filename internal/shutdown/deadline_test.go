@@ -87,7 +87,7 @@ func TestStragglersErrorIsKeptButNoFailure(t *testing.T) {
 		errStream := errors.New("rpc error: code = Canceled")
 		s := newSequence(shutdown.Options{})
 		mustGo(t, s.AddPhase("only", time.Second).Go("stream", func(ctx context.Context) error {
-			untilAborted(ctx)
+			_ = untilAborted(ctx)
 			return errStream
 		}))
 		r := s.Stop(t.Context())

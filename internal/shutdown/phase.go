@@ -123,7 +123,7 @@ func (p *Phase) spawn(name string, serves bool, fn func(context.Context) error) 
 		return fmt.Errorf("start task %s of phase %s: %w", name, p.name, ErrStopping)
 	}
 	p.trackLocked(t)
-	go p.run(t, p.serve, fn)
+	go p.run(p.serve, t, fn)
 	return nil
 }
 
@@ -133,7 +133,7 @@ func (p *Phase) trackLocked(t *task) {
 	p.running[t] = struct{}{}
 }
 
-func (p *Phase) run(t *task, ctx context.Context, fn func(context.Context) error) {
+func (p *Phase) run(ctx context.Context, t *task, fn func(context.Context) error) {
 	err := ErrExited
 	defer func() { p.finish(t, err) }()
 	err = fn(ctx)
@@ -187,11 +187,13 @@ func (p *Phase) runningLocked() []*task {
 // cancelled. It doesn't look with errors.Is, which would take a real error joined
 // with a cancellation for one.
 func onlyCancelled(err error) bool {
-	switch err {
-	case nil:
+	if err == nil {
 		return false
-	case context.Canceled, ErrStopping, ErrAborted:
-		return true
+	}
+	for _, cancelled := range []error{context.Canceled, ErrStopping, ErrAborted} {
+		if err == cancelled { //nolint:errorlint // see above
+			return true
+		}
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return !slices.ContainsFunc(joined.Unwrap(), func(e error) bool { return !onlyCancelled(e) })

@@ -80,7 +80,7 @@ func (s *Sequence) beginPhase(p *Phase, now, deadline time.Time) (running, stops
 	for _, stop := range p.stops {
 		t := &task{phase: p, name: stop.name, began: now}
 		p.trackLocked(t)
-		go p.run(t, ctx, stop.fn)
+		go p.run(ctx, t, stop.fn)
 	}
 	p.stops = nil
 	p.settleLocked()

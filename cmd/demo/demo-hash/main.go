@@ -23,7 +23,7 @@ const pathBytesMax = 4096
 
 func main() {
 	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
-		os.Stderr.WriteString("demo-hash: " + err.Error() + "\n")
+		_, _ = os.Stderr.WriteString("demo-hash: " + err.Error() + "\n")
 		os.Exit(1)
 	}
 }

@@ -1,0 +1,289 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"pgregory.net/rapid"
+)
+
+// life drives an engine at random and knows what every task has to look like.
+type life struct {
+	*rig
+	t        *rapid.T // draws
+	workers  []*worker
+	held     map[scheduler.SessionID][]scheduler.Grant // granted, not reported
+	payloads map[scheduler.TaskID]string
+	labelled map[scheduler.TaskID]bool
+	ends     map[scheduler.TaskID]scheduler.Finished // of tasks that are dead or kept
+	awaited  map[scheduler.TaskID]*awaiting
+	over     map[scheduler.TaskID]int // ends seen since it is awaited
+}
+
+func newLife(t *bubbleT) *life {
+	l := &life{
+		rig: startRig(t), t: t.T, held: map[scheduler.SessionID][]scheduler.Grant{}, payloads: map[scheduler.TaskID]string{},
+		labelled: map[scheduler.TaskID]bool{}, ends: map[scheduler.TaskID]scheduler.Finished{},
+		awaited: map[scheduler.TaskID]*awaiting{}, over: map[scheduler.TaskID]int{},
+	}
+	l.hook(l.observe)
+	return l
+}
+
+func (l *life) observe(eff *scheduler.Effects) {
+	for _, f := range eff.Finished {
+		if l.over[f.Task]++; f.ExpiresAt > 0 {
+			l.ends[f.Task] = f
+		}
+	}
+	for _, id := range eff.Revived {
+		if _, live := l.e.state.Task(id); live {
+			delete(l.ends, id)
+		}
+	}
+	for _, id := range eff.Forgotten {
+		delete(l.ends, id)
+	}
+}
+
+func (l *life) anyTask() scheduler.TaskID {
+	return scheduler.TaskID(rapid.IntRange(1, len(l.payloads)+1).Draw(l.t, "task"))
+}
+
+func (l *life) submitSome() {
+	var specs []scheduler.TaskSpec
+	var payloads []string
+	for range rapid.IntRange(1, 8).Draw(l.t, "tasks") {
+		payload := fmt.Sprint("payload ", len(l.payloads)+len(payloads)+1)
+		var labels []string
+		if rapid.Bool().Draw(l.t, "labels") {
+			labels = []string{"of", payload}
+		}
+		s := spec(l.t, payload, labels...)
+		s.Policy.MaxAttempts = uint16(rapid.IntRange(1, 3).Draw(l.t, "attempts"))
+		s.Policy.Retention = scheduler.Duration(rapid.SampledFrom([]time.Duration{0, time.Minute, time.Hour}).Draw(l.t, "retention"))
+		s.Policy.DeadRetention = s.Policy.Retention
+		s.Priority = int8(rapid.IntRange(-2, 2).Draw(l.t, "priority"))
+		if rapid.IntRange(0, 3).Draw(l.t, "later") == 0 {
+			s.Delay = scheduler.Duration(time.Minute)
+		}
+		specs, payloads = append(specs, s), append(payloads, payload)
+	}
+	first := l.submit(specs...)
+	for i, p := range payloads {
+		id := first + scheduler.TaskID(i)
+		l.payloads[id], l.labelled[id] = p, specs[i].HasLabels
+	}
+}
+
+func (l *life) openWorker() {
+	if len(l.workers) < 4 {
+		l.workers = append(l.workers, l.worker(fmt.Sprint("w", len(l.workers)), uint16(rapid.IntRange(1, 6).Draw(l.t, "slots"))))
+	}
+}
+
+// reportSome ends some attempts, in any way, some of them by outcomes that come too late.
+func (l *life) reportSome() {
+	if len(l.workers) == 0 {
+		return
+	}
+	w := l.workers[rapid.IntRange(0, len(l.workers)-1).Draw(l.t, "worker")]
+	held := append(l.held[w.session], w.grants()...)
+	n := rapid.IntRange(0, len(held)).Draw(l.t, "outcomes")
+	var list []scheduler.Outcome
+	for _, g := range held[:n] {
+		said := fmt.Sprintf("gen %d attempt %d", g.Gen, g.Attempt)
+		switch rapid.IntRange(0, 4).Draw(l.t, "outcome") {
+		case 0, 1:
+			list = append(list, failed(g, said))
+		case 2:
+			list = append(list, scheduler.Outcome{Token: g.Token, Task: g.Task, Kind: scheduler.OutcomeInterrupted})
+		default:
+			list = append(list, succeeded(g, said))
+		}
+	}
+	l.held[w.session] = held[n:]
+	res := l.do(w.outcomesCmd(list...))
+	if res.Code == scheduler.CodeOK {
+		w.seq += uint64(len(list))
+	}
+}
+
+// expireWorker loses a session; changeLeader detaches all of them. Workers that are lost stay as ghosts whose outcomes
+// come too late.
+func (l *life) expireWorker() {
+	if len(l.workers) > 0 {
+		w := l.workers[rapid.IntRange(0, len(l.workers)-1).Draw(l.t, "worker")]
+		l.do(scheduler.Command{Op: scheduler.OpExpireSession, Session: &scheduler.SessionCommand{Session: w.session, Attach: w.attach}})
+		*w = *l.worker(fmt.Sprint("again ", w.session)[len("again "):], uint16(rapid.IntRange(1, 6).Draw(l.t, "slots")))
+	}
+}
+
+func (l *life) changeLeader() {
+	l.log.lose()
+	synctest.Wait()
+	l.log.lead()
+	synctest.Wait()
+	for _, w := range l.workers {
+		res := l.do(scheduler.Command{Op: scheduler.OpAttach, Session: &scheduler.SessionCommand{Session: w.session, Attach: w.attach}})
+		if res.Code == scheduler.CodeOK {
+			w.attach = res.Attach
+		}
+	}
+}
+
+// retryAndCancel, in one entry.
+func (l *life) retryAndCancel() {
+	id := l.anyTask()
+	if f, err := l.e.Finished(id); err != nil || scheduler.TaskState(f.GetState()) != scheduler.Dead {
+		return
+	}
+	retry := l.propose(l.retryCmd(id))
+	if rapid.Bool().Draw(l.t, "and cancel") {
+		<-l.propose(scheduler.Command{Op: scheduler.OpCancel, Cancel: &scheduler.Cancel{IDs: []scheduler.TaskID{id}, Force: true}})
+	}
+	<-retry
+}
+
+func (l *life) awaitOne() {
+	id := l.anyTask()
+	if _, live := l.e.state.Task(id); live && l.awaited[id] == nil {
+		l.over[id] = 0
+		l.awaited[id] = l.await(context.Background(), id)
+	}
+}
+
+// saveSlowly writes a checkpoint while steps go on.
+func (l *life) saveSlowly() {
+	l.pull(4)
+	l.inRows(func() {
+		if rapid.IntRange(0, 3).Draw(l.t, "meanwhile") == 0 {
+			rapid.SampledFrom([]func(){l.submitSome, l.reportSome, l.retryAndCancel, func() { l.cancel(l.anyTask()) }}).Draw(l.t, "step")()
+		}
+	})
+	l.save()
+	l.inRows(nil)
+	l.pull(1000)
+}
+
+// check compares what readers see with what the driver knows.
+func (l *life) check() {
+	synctest.Wait()
+	for id := scheduler.TaskID(1); int(id) <= len(l.payloads); id++ {
+		task, err := l.e.Task(context.Background(), id)
+		fin, ended := l.ends[id]
+		_, live := l.e.state.Task(id)
+		switch {
+		case live && (err != nil || task.Live == nil):
+			l.t.Fatalf("live task %d: %s", id, render(task, err))
+		case live:
+			l.checkBody(id, task.Body)
+			l.checkFailure(id, task.Live.Gen, task.LastFailure, task.Live.Flags&scheduler.FlagHasFailure != 0)
+		case !ended || fin.State != scheduler.Dead && fin.ExpiresAt <= l.e.state.Served():
+			if err != nil && !errors.Is(err, ErrNotRetained) || err == nil && !ended {
+				l.t.Fatalf("task %d, of which nothing is kept: %s", id, render(task, err))
+			}
+		case err != nil || scheduler.TaskState(task.Finished.GetState()) != fin.State || task.Finished.GetGen() != fin.Gen:
+			l.t.Fatalf("task %d ended as %v gen %d, but is %s", id, fin.State, fin.Gen, render(task, err))
+		default:
+			if len(task.Finished.GetLabels()) > 0 != l.labelled[id] {
+				l.t.Fatalf("task %d has labels %v", id, task.Finished.GetLabels())
+			}
+			l.checkFailure(id, fin.Gen, task.Finished.GetLastFailure(), fin.HasFailure)
+			if fin.State == scheduler.Dead {
+				l.checkBody(id, task.Body)
+			}
+		}
+	}
+	l.checkAwaits()
+}
+
+func (l *life) checkBody(id scheduler.TaskID, b *storagev1.Body) {
+	if string(b.GetPayload()) != l.payloads[id] || len(b.GetLabels()) > 0 != l.labelled[id] {
+		l.t.Fatalf("body of task %d is %v, want %s", id, b, l.payloads[id])
+	}
+}
+
+func (l *life) checkFailure(id scheduler.TaskID, gen uint32, last *storagev1.Attempt, want bool) {
+	if (last != nil) != want || want && last.GetDetail().GetMessage() != fmt.Sprintf("gen %d attempt %d", gen, last.GetAttempt()) {
+		l.t.Fatalf("last failure of task %d gen %d is %v, want one: %v", id, gen, last, want)
+	}
+}
+
+func (l *life) checkAwaits() {
+	for id, a := range l.awaited {
+		if (len(a.done) > 0) != (l.over[id] > 0) || len(a.seen) > 1 || len(a.done) > 0 && len(a.seen) != 1 {
+			l.t.Fatalf("task %d ended %d times while it was awaited, and was delivered as %v", id, l.over[id], a.seen)
+		}
+		if len(a.done) > 0 {
+			delete(l.awaited, id)
+		}
+	}
+}
+
+// TestRandomLife: after any history, checkpoints at any time included, readers see what happened; a replay from empty, and
+// checkpoint and tail of the log, give the same state; storage keeps a body of each task that needs one and no other.
+func TestRandomLife(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		inBubble(t, rt, func(t *bubbleT) {
+			l := newLife(t)
+			actions := []func(){
+				l.submitSome, l.submitSome, l.reportSome, l.reportSome, l.reportSome, l.openWorker, l.expireWorker, l.retryAndCancel,
+				l.awaitOne, l.changeLeader, l.saveSlowly, l.save, func() { l.cancel(l.anyTask()) },
+				func() { pass(time.Duration(rapid.IntRange(1, 40).Draw(t.T, "seconds")) * time.Second) },
+			}
+			for range rapid.IntRange(1, 60).Draw(t.T, "actions") {
+				actions[rapid.IntRange(0, len(actions)-1).Draw(t.T, "action")]()
+				synctest.Wait()
+				l.check()
+			}
+			for _, stored := range []bool{true, false} {
+				if n := l.restarted(stored); n.e.Hash() != l.e.Hash() {
+					t.Fatalf("restarted (from storage: %v) its state is %x, the live one %x", stored, n.e.Hash(), l.e.Hash())
+				}
+			}
+			l.save()
+			bodies, _, _ := l.storage.counts()
+			if c := l.e.Status().Counts; bodies != int(c.Scheduled+c.Pending+c.Leased+c.Dead) {
+				t.Fatalf("%d bodies are stored of %d live and %d dead tasks", bodies, c.Scheduled+c.Pending+c.Leased, c.Dead)
+			}
+		})
+	})
+}
+
+// bubbleT is a rapid test that runs in a synctest bubble, and so has to clean up there.
+type bubbleT struct {
+	*rapid.T
+	cleanups []func()
+}
+
+func (b *bubbleT) Cleanup(f func()) { b.cleanups = append(b.cleanups, f) }
+
+// inBubble runs one round of a rapid test in a bubble of its own. Rapid ends a round by a panic: it goes on outside.
+func inBubble(t *testing.T, rt *rapid.T, f func(*bubbleT)) {
+	var ended any
+	synctest.Test(t, func(*testing.T) {
+		b := &bubbleT{T: rt}
+		try := func(f func()) {
+			defer func() {
+				if p := recover(); p != nil && ended == nil {
+					ended = p
+				}
+			}()
+			f()
+		}
+		try(func() { f(b) })
+		for i := len(b.cleanups) - 1; i >= 0; i-- {
+			try(b.cleanups[i])
+		}
+	})
+	if ended != nil {
+		panic(ended)
+	}
+}
