@@ -45,7 +45,7 @@ func (r *report) text(took time.Duration) string {
 			row("", "%s", k)
 		}
 	}
-	row("checked", "%s results against a computation of our own", number(v.checked))
+	row("checked", "%s against a computation of our own", plural(v.checked, "result", "results"))
 	row("lost", "%s", number(len(v.lost)))
 	row("wrong", "%s", number(len(v.wrong)))
 	row("accepted twice", "%s", number(len(v.twice)))

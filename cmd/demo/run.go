@@ -46,18 +46,23 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 // onSignals returns two contexts: the first signal ends ctx, which begins the orderly stop, and the second ends force,
-// which cuts it short.
+// which cuts it short. A reader of the output that went away (demo | head) counts as a signal, but once: the processes
+// must be ended then too, and in order.
 func onSignals() (ctx, force context.Context, release func()) {
 	ctx, stop := context.WithCancelCause(context.Background())
 	force, cut := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	over := make(chan struct{})
 	go func() {
-		for _, act := range []context.CancelCauseFunc{stop, cut} {
+		for {
 			select {
-			case <-signals:
-				act(errInterrupted)
+			case sig := <-signals:
+				if ctx.Err() == nil {
+					stop(errInterrupted)
+				} else if sig != syscall.SIGPIPE {
+					cut(errInterrupted)
+				}
 			case <-over:
 				return
 			}

@@ -23,7 +23,7 @@ func number[N int | int64](n N) string {
 func size(bytes int64) string {
 	const unit = 1000
 	if bytes < unit {
-		return fmt.Sprintf("%d bytes", bytes)
+		return plural(int(bytes), "byte", "bytes")
 	}
 	value, prefix := float64(bytes)/unit, 0
 	for value >= unit && prefix < 3 {

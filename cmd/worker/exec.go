@@ -82,10 +82,15 @@ func (h *execHandler) failed(err error, res *execrun.Result) error {
 	if errors.As(err, &start) {
 		return fmt.Errorf("%w: does the handlers file name the right program?", err)
 	}
-	if res.Signal != "" || len(res.StderrTail) > 0 {
-		return fmt.Errorf("%w (%w)", err, exitFailure(err.Error(), res))
+	f := exitFailure(err.Error(), res)
+	f.Cause = worker.CauseError
+	if res.Stopped { // why is the worker's to say
+		f.Message = fmt.Sprintf("exit code %d", res.ExitCode)
+		if res.Signal != "" {
+			f.Message = "ended by signal " + res.Signal
+		}
 	}
-	return err
+	return f
 }
 
 // argv fills in the template. What is filled in are numbers given by the coordinator.

@@ -70,11 +70,20 @@ func refused(resp *http.Response) error {
 	f := &worker.Failure{Cause: worker.CauseError, Message: "the endpoint answered " + resp.Status, Detail: string(body)}
 	switch c := resp.StatusCode; {
 	case c == http.StatusRequestTimeout, c == http.StatusTooEarly, c == http.StatusTooManyRequests, c >= 500:
-		if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-			f.RetryAfter = min(time.Duration(min(s, 1<<30))*time.Second, worker.RetryAfterMax)
-		}
+		f.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
 	default:
 		f.Permanent = true
 	}
 	return f
+}
+
+// retryAfter reads the header, seconds or a date; 0 if it says nothing of use.
+func retryAfter(text string) time.Duration {
+	wait := time.Duration(0)
+	if s, err := strconv.Atoi(text); err == nil {
+		wait = time.Duration(max(0, min(s, 1<<30))) * time.Second
+	} else if at, err := http.ParseTime(text); err == nil {
+		wait = max(0, time.Until(at))
+	}
+	return min(wait, worker.RetryAfterMax)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/yardmaster/yardmaster/internal/scheduler"
 )
 
 // testLog is a log in memory. It applies on a goroutine of its own, in order, and can be told to hold what was proposed,
@@ -15,7 +17,8 @@ type testLog struct {
 	entries    [][]byte // committed; entry i has index i+1
 	waiting    []*testEntry
 	held       bool
-	refuse     error // of Propose
+	holdAt     scheduler.Op // hold begins with the first such command
+	refuse     error        // of Propose
 	term       uint64
 	cut        func(context.Context) error
 	cuts       int
@@ -86,6 +89,15 @@ func (l *testLog) Propose(entry []byte) (func() error, error) {
 	defer l.mu.Unlock()
 	if l.refuse != nil {
 		return nil, l.refuse
+	}
+	if l.holdAt != 0 {
+		var b scheduler.Batch
+		if err := decodeEntry(entry, &b); err != nil {
+			return nil, err
+		}
+		for i := range b.Commands {
+			l.held = l.held || b.Commands[i].Op == l.holdAt
+		}
 	}
 	en := &testEntry{data: entry, fate: make(chan error, 1)}
 	l.waiting = append(l.waiting, en)

@@ -43,13 +43,20 @@ func (l *life) observe(eff *scheduler.Effects) {
 		}
 	}
 	for _, id := range eff.Revived {
-		if _, live := l.e.state.Task(id); live {
+		if l.lives(id) {
 			delete(l.ends, id)
 		}
 	}
 	for _, id := range eff.Forgotten {
 		delete(l.ends, id)
 	}
+}
+
+func (l *life) lives(id scheduler.TaskID) bool {
+	l.e.mu.RLock()
+	defer l.e.mu.RUnlock()
+	_, live := l.e.state.Task(id)
+	return live
 }
 
 func (l *life) anyTask() scheduler.TaskID {
@@ -153,8 +160,10 @@ func (l *life) retryAndCancel() {
 
 func (l *life) awaitOne() {
 	id := l.anyTask()
-	if _, live := l.e.state.Task(id); live && l.awaited[id] == nil {
+	if l.lives(id) && l.awaited[id] == nil {
+		l.told.mu.Lock()
 		l.over[id] = 0
+		l.told.mu.Unlock()
 		l.awaited[id] = l.await(context.Background(), id)
 	}
 }
@@ -175,17 +184,22 @@ func (l *life) saveSlowly() {
 // check compares what readers see with what the driver knows.
 func (l *life) check() {
 	synctest.Wait()
+	l.e.mu.RLock()
+	served := l.e.state.Served()
+	l.e.mu.RUnlock()
+	l.told.mu.Lock()
+	defer l.told.mu.Unlock()
 	for id := scheduler.TaskID(1); int(id) <= len(l.payloads); id++ {
 		task, err := l.e.Task(context.Background(), id)
 		fin, ended := l.ends[id]
-		_, live := l.e.state.Task(id)
+		live := l.lives(id)
 		switch {
 		case live && (err != nil || task.Live == nil):
 			l.t.Fatalf("live task %d: %s", id, render(task, err))
 		case live:
 			l.checkBody(id, task.Body)
 			l.checkFailure(id, task.Live.Gen, task.LastFailure, task.Live.Flags&scheduler.FlagHasFailure != 0)
-		case !ended || fin.State != scheduler.Dead && fin.ExpiresAt <= l.e.state.Served():
+		case !ended || fin.State != scheduler.Dead && fin.ExpiresAt <= served:
 			if err != nil && !errors.Is(err, ErrNotRetained) || err == nil && !ended {
 				l.t.Fatalf("task %d, of which nothing is kept: %s", id, render(task, err))
 			}

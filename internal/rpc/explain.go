@@ -57,7 +57,7 @@ func (t *taskService) explainLive(id scheduler.TaskID, x *scheduler.Explanation)
 func explainEnd(t *engine.Task) *yardmasterv1.TaskServiceExplainResponse {
 	f := t.Finished
 	state := states[scheduler.TaskState(f.GetState())]
-	text := fmt.Sprintf("it ended as %s at %s after %d attempts", stateWord(state),
+	text := fmt.Sprintf("it ended as %s at %s, attempts spent: %d", stateWord(state),
 		time.Unix(0, f.GetFinished()).UTC().Format(time.RFC3339), f.GetAttempts())
 	if cause := scheduler.Cause(f.GetCause()); cause != scheduler.CauseNone {
 		text += ", cause " + cause.String()
@@ -102,7 +102,7 @@ func detail(t *scheduler.TaskInfo, r *scheduler.Reason, running bool, now schedu
 	case scheduler.ReasonPoolTooSmall:
 		return verb("has", "have") + fmt.Sprintf(" fewer slots than the %d it weighs in the pool for %s; give that pool more slots.", t.Weight, t.Kind)
 	case scheduler.ReasonSlotsBusy:
-		return verb("has", "have") + fmt.Sprintf(" fewer than the %d slots it needs free; wait, or add workers or slots.", t.Weight)
+		return verb("has", "have") + fmt.Sprintf(" fewer free slots than the %d it needs; wait, or add workers or slots.", t.Weight)
 	case scheduler.ReasonDetached:
 		return verb("is", "are") + " not connected or didn't confirm the last grants; check their network, they get work again when they answer."
 	case scheduler.ReasonDraining:

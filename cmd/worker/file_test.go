@@ -1,0 +1,96 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestParseHandlers(t *testing.T) {
+	f, err := parseHandlers([]byte(`
+pools: {cpu: 2}
+handlers:
+- kind: resize
+  pool: cpu
+  exec:
+    argv: [/usr/bin/convert, "-task={task}.{token}", "{attempt}/{generation}", "{}literal"]
+    dir: /tmp
+    pass_env: []
+    env: {MODE: fast, "EMPTY": ""}
+    permanent_codes: [2, 255]
+- kind: notify
+  pool: default
+  http: {url: "https://example.test/hook?a=b", content_type: application/json, headers: {X-Token: secret}}
+`))
+	if err == nil || !strings.Contains(err.Error(), "{}") { // braces are for numbers only
+		t.Fatalf("%+v, %v", f, err)
+	}
+	f, err = parseHandlers([]byte(`
+pools: {cpu: 2}
+handlers:
+- kind: resize
+  pool: cpu
+  exec: {argv: [/usr/bin/convert, "-task={task}.{token}", "{attempt}/{generation}", "{1}"], pass_env: [], env: {MODE: fast, EMPTY: ""}}
+- kind: notify
+  http: {url: "https://example.test/hook?a=b"}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Handlers) != 2 || f.Pools["cpu"] != 2 || f.Handlers[0].Exec.PassEnv == nil || f.Handlers[1].HTTP.URL != "https://example.test/hook?a=b" {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestParseHandlersErrors: each mistake is told with its place.
+func TestParseHandlersErrors(t *testing.T) {
+	const kind = "handlers:\n- kind: a\n"
+	for _, c := range []struct {
+		name, file string
+		says       []string
+	}{
+		{"empty", "", []string{"handlers", "at least one kind"}},
+		{"no list", "handlers: []", []string{"at least one kind"}},
+		{"no YAML", "handlers: [", []string{"yaml"}},
+		{"another form", "- kind: a", []string{"line 1"}},
+		{"unknown key", kind + "  shell: echo", []string{"shell", "line 3"}},
+		{"unknown key of exec", kind + "  exec: {command: ls}", []string{"command"}},
+		{"wrong type", kind + "  exec: {argv: {a: b}}", []string{"line 3"}},
+		{"two documents", kind + "  exec: {argv: [a]}\n---\n" + kind + "  exec: {argv: [b]}\n", []string{"one document"}},
+		{"too large", strings.Repeat("#", handlersBytesMax+1), []string{"1048577 bytes", "1048576"}},
+		{"no kind", "handlers:\n- exec: {argv: [a]}", []string{"handlers[0]", "kind: want"}},
+		{"kind that is no name", "handlers:\n- kind: ../sh\n  exec: {argv: [a]}", []string{`"../sh"`, "kind: want"}},
+		{"kind too long", "handlers:\n- kind: " + strings.Repeat("k", 64) + "\n  exec: {argv: [a]}", []string{"kind: want"}},
+		{"kind twice", kind + "  exec: {argv: [a]}\n- kind: a\n  exec: {argv: [b]}", []string{"handlers[1]", "there twice"}},
+		{"neither exec nor http", kind, []string{"either exec or http"}},
+		{"both exec and http", kind + "  exec: {argv: [a]}\n  http: {url: 'http://h/'}", []string{"either exec or http"}},
+		{"unknown pool", kind + "  pool: cpu\n  exec: {argv: [a]}", []string{`"cpu"`, "under pools"}},
+		{"bad pools", "pools: {default: 1, Big: 1, none: 0, huge: 10001}\n" + kind + "  exec: {argv: [a]}",
+			[]string{`"default"`, "--slots", `"Big"`, "none: 0 slots", "huge: 10001 slots"}},
+		{"no program", kind + "  exec: {argv: []}", []string{"exec.argv", "name a program"}},
+		{"empty program", kind + `  exec: {argv: ["", a]}`, []string{"name a program"}},
+		{"replaced program", kind + `  exec: {argv: ["/bin/{task}"]}`, []string{"exec.argv[0]", "{task}", "not in the program's name"}},
+		{"payload in argv", kind + `  exec: {argv: [sh, "{payload}"]}`, []string{"exec.argv[1]", "{payload}", "{task}, {token}"}},
+		{"label in argv", kind + `  exec: {argv: [sh, "--x={kind}{task}"]}`, []string{"{kind}"}},
+		{"bad names of variables", kind + `  exec: {argv: [a], pass_env: ["A=B", ""], env: {"C=D": x, "": y}}`,
+			[]string{"exec.pass_env", `"A=B"`, "exec.env", `"C=D"`, `""`}},
+		{"bad exit codes", kind + "  exec: {argv: [a], permanent_codes: [0, 256, -1]}", []string{"permanent_codes: 0", "256", "-1", "1 to 255"}},
+		{"no URL", kind + "  http: {}", []string{"http.url"}},
+		{"another scheme", kind + "  http: {url: 'file:///etc/passwd'}", []string{"http.url", "want http://HOST"}},
+		{"no host", kind + "  http: {url: 'http:///path'}", []string{"http.url"}},
+		{"no URL at all", kind + `  http: {url: "http://[::1"}`, []string{"http.url"}},
+		{"all at once", "handlers:\n- kind: A\n  pool: x\n  exec: {argv: ['{a}']}\n- kind: b\n  http: {url: x}\n- kind: b\n",
+			[]string{`"A"`, `pool: "x"`, "{a}", "http.url", "there twice", "either exec or http"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := parseHandlers([]byte(c.file))
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, want := range c.says {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("no %q in: %v", want, err)
+				}
+			}
+		})
+	}
+}
