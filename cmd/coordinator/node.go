@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -38,7 +39,7 @@ func openNode(c *config, logger hclog.Logger, fatal func(error)) (n *node, err e
 		return n, fmt.Errorf("open data directory: %w", err)
 	}
 	n.engine, err = engine.New(engine.Options{
-		Storage: storage{n.store}, Fatal: fatal, Logger: logger, Limits: scheduler.Limits{MaxTasks: c.maxTasks},
+		Proposer: rand.Uint64(), Storage: storage{n.store}, Fatal: fatal, Logger: logger, Limits: scheduler.Limits{MaxTasks: c.maxTasks},
 		DiskFree:    func() (uint64, error) { return diskFree(c.dataDir) },
 		DiskReserve: max(c.diskReserve, uint64(consensus.SegmentsFreeMin*c.segmentBytes)),
 	})

@@ -57,8 +57,12 @@ func demonstrate(ctx, force context.Context, o *options, s *screen) (err error) 
 	d.ledger = newLedger(d.in)
 	d.fleet = newFleet(d.fleetOptions())
 	report, err := d.work(ctx)
-	stopErr := errors.Join(d.fleet.stop(force), reapRest())
-	if report == nil || errors.Is(err, errInterrupted) {
+	stopErr, leftErr := d.fleet.stop(force), reapRest()
+	if errors.Is(err, errInterrupted) {
+		return errors.Join(err, leftErr) // midway in a kill, workers have nobody to hand back to: no failure
+	}
+	stopErr = errors.Join(stopErr, leftErr)
+	if report == nil {
 		return errors.Join(err, stopErr)
 	}
 	select {

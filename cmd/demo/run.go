@@ -16,6 +16,9 @@ import (
 // errInterrupted is the cause of the end of a context by a signal.
 var errInterrupted = errors.New("interrupted")
 
+// errUnread is the same, when nobody reads the output any more.
+var errUnread = fmt.Errorf("%w: the output is no longer read", errInterrupted)
+
 // errNotRight says that the report names something that isn't right.
 var errNotRight = errors.New("not everything is right")
 
@@ -32,47 +35,52 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "demo: %v\n", err)
 		return 2
 	}
-	ctx, force, release := onSignals()
+	ends, release := onSignals()
 	defer release()
 	work := demonstrate
 	if o.play {
 		work = play
 	}
-	if err := work(ctx, force, o, newScreen(stdout)); err != nil {
+	if err := work(ends.ctx, ends.force, o, newScreen(stdout, func() { ends.stop(errUnread) })); err != nil {
 		fmt.Fprintf(stderr, "demo: %v\n", err)
 		return 1
 	}
 	return 0
 }
 
-// onSignals returns two contexts: the first signal ends ctx, which begins the orderly stop, and the second ends force,
-// which cuts it short. A reader of the output that went away (demo | head) counts as a signal, but once: the processes
-// must be ended then too, and in order.
-func onSignals() (ctx, force context.Context, release func()) {
-	ctx, stop := context.WithCancelCause(context.Background())
-	force, cut := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+// stops are the two ends of a run: the first request ends ctx, which begins the orderly stop, and the second ends force,
+// which cuts it short.
+type stops struct {
+	ctx, force context.Context
+	stop, cut  context.CancelCauseFunc
+}
+
+// onSignals lets signals ask for the end. A write to a pipe whose reader went away (demo | head) must not kill this process,
+// which has others to stop: SIGPIPE is caught and dropped, and the screen asks for the end when it meets the error.
+func onSignals() (s *stops, release func()) {
+	s = &stops{}
+	s.ctx, s.stop = context.WithCancelCause(context.Background())
+	s.force, s.cut = context.WithCancelCause(context.Background())
+	signals, pipes := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(pipes, syscall.SIGPIPE)
 	over := make(chan struct{})
 	go func() {
-		for {
+		for _, act := range []context.CancelCauseFunc{s.stop, s.cut} {
 			select {
-			case sig := <-signals:
-				if ctx.Err() == nil {
-					stop(errInterrupted)
-				} else if sig != syscall.SIGPIPE {
-					cut(errInterrupted)
-				}
+			case <-signals:
+				act(errInterrupted)
 			case <-over:
 				return
 			}
 		}
 	}()
-	return ctx, force, func() {
+	return s, func() {
 		signal.Stop(signals)
+		signal.Stop(pipes)
 		close(over)
-		stop(nil)
-		cut(nil)
+		s.stop(nil)
+		s.cut(nil)
 	}
 }
 

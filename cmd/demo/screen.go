@@ -27,14 +27,16 @@ const widthAssumed = 80
 type screen struct {
 	width func() (columns int, terminal bool)
 
+	unread func() // called when a write fails; optional
+
 	mu    sync.Mutex
 	w     io.Writer
 	shown bool // the progress stands on the line
 }
 
-func newScreen(w io.Writer) *screen {
+func newScreen(w io.Writer, unread func()) *screen {
 	f, isFile := w.(*os.File)
-	return &screen{w: w, width: func() (int, bool) {
+	return &screen{w: w, unread: unread, width: func() (int, bool) {
 		if !isFile || os.Getenv("TERM") == "dumb" {
 			return 0, false
 		}
@@ -51,7 +53,7 @@ func (s *screen) say(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wipe()
-	fmt.Fprintln(s.w, strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
+	s.write(strings.TrimRight(fmt.Sprintf(format, args...), "\n") + "\n")
 }
 
 // every is how often progress should be offered.
@@ -69,17 +71,17 @@ func (s *screen) progress(line string) {
 	line = "  " + line
 	columns, terminal := s.width()
 	if !terminal {
-		fmt.Fprintln(s.w, line)
+		s.write(line + "\n")
 		return
 	}
-	fmt.Fprint(s.w, clearLine+line[:min(len(line), columns-1)])
+	s.write(clearLine + line[:min(len(line), columns-1)])
 	s.shown = true
 }
 
 // wipe takes the progress off the terminal.
 func (s *screen) wipe() {
 	if s.shown {
-		fmt.Fprint(s.w, clearLine)
+		s.write(clearLine)
 		s.shown = false
 	}
 }
@@ -89,4 +91,10 @@ func (s *screen) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wipe()
+}
+
+func (s *screen) write(text string) {
+	if _, err := io.WriteString(s.w, text); err != nil && s.unread != nil {
+		s.unread()
+	}
 }

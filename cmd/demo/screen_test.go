@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ func TestScreenOnTerminal(t *testing.T) {
 
 func TestScreenElsewhere(t *testing.T) {
 	var b strings.Builder
-	s := newScreen(&b)
+	s := newScreen(&b, nil)
 	s.progress("0123456789abcdef")
 	s.say("stays\n")
 	s.end()
@@ -64,9 +65,29 @@ func TestScreenElsewhere(t *testing.T) {
 	}
 }
 
+// TestScreenUnread: whoever pipes the demo into head must not leave its processes behind.
+func TestScreenUnread(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer write.Close()
+	told := 0
+	s := newScreen(write, func() { told++ })
+	s.say("heard")
+	if err := read.Close(); err != nil || told != 0 {
+		t.Fatal(told, err)
+	}
+	s.say("unheard")
+	s.progress("unheard")
+	if told != 2 {
+		t.Errorf("told %d times, want 2", told)
+	}
+}
+
 func TestPrefixed(t *testing.T) {
 	var b strings.Builder
-	p := &prefixed{screen: newScreen(&b), prefix: "worker-1"}
+	p := &prefixed{screen: newScreen(&b, nil), prefix: "worker-1"}
 	for _, part := range []string{"one\ntw", "o\n", "\nthree"} {
 		if n, err := p.Write([]byte(part)); n != len(part) || err != nil {
 			t.Fatal(n, err)

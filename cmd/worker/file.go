@@ -62,6 +62,9 @@ func parseHandlers(data []byte) (*handlersFile, error) {
 	if err := dec.Decode(f); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
+	if err := dec.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
+		return nil, errors.New("it must be one document: what follows --- would not be read")
+	}
 	if err := f.check(); err != nil {
 		return nil, err
 	}

@@ -60,6 +60,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return usage(err)
 	}
 	if on, _ := fs.GetBool("check-config"); on {
+		_ = runner.Close(context.Background()) // it has run nothing, so it has nothing to wait for
 		fmt.Fprintln(stdout, "the settings are good")
 		return 0
 	}

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -32,6 +30,7 @@ const (
 
 // Options configure an Engine.
 type Options struct {
+	Proposer    uint64                 // drawn at random by each process: tells its log entries from others'
 	Storage     Storage                // required
 	Fatal       func(error)            // required; called once: the process is to end
 	Logger      hclog.Logger           // default: none
@@ -139,10 +138,6 @@ func New(opts Options) (*Engine, error) {
 	if err := opts.fill(); err != nil {
 		return nil, err
 	}
-	var seed [8]byte
-	if _, err := rand.Read(seed[:]); err != nil {
-		return nil, fmt.Errorf("engine: draw the proposer's number: %w", err)
-	}
 	began := opts.Now()
 	loader := scheduler.NewLoader()
 	if err := opts.Storage.Load(loader.Add); err != nil {
@@ -153,7 +148,7 @@ func New(opts Options) (*Engine, error) {
 		return nil, fmt.Errorf("load checkpoint: %w", err)
 	}
 	e := &Engine{
-		opts: opts, logger: opts.Logger.Named("engine"), proposer: binary.LittleEndian.Uint64(seed[:]), started: began,
+		opts: opts, logger: opts.Logger.Named("engine"), proposer: opts.Proposer, started: began,
 		wake: make(chan struct{}, 1), trigger: make(chan struct{}, 1), state: state, live: newUnsaved(),
 		waiters: map[scheduler.TaskID][]*waiter{}, lists: map[*page]struct{}{}, clock: logClock{now: opts.Now, at: int64(state.Now())},
 	}
