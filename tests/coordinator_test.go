@@ -130,8 +130,9 @@ func steadyAddress(t *testing.T) string {
 		if err != nil {
 			continue
 		}
-		defer lis.Close()
-		return lis.Addr().String()
+		addr := lis.Addr().String()
+		_ = lis.Close()
+		return addr
 	}
 	t.Fatal("no free port between 20000 and 32000")
 	return ""

@@ -20,10 +20,11 @@ import (
 )
 
 const (
-	killsDefault = 5
-	killPauseMax = 400 * time.Millisecond // between the recovery from one kill and the next
-	stallEvery   = 5                      // of so many kills one comes while a worker is stopped
-	stallLength  = 3 * time.Second        // beyond the TTL: what that worker reports afterwards is refused
+	killsDefault  = 5
+	killPauseMax  = 400 * time.Millisecond // between the recovery from one kill and the next
+	unansweredFor = 20 * time.Millisecond  // before a kill of the coordinator
+	stallEvery    = 5                      // of so many kills one comes while a worker is stopped
+	stallLength   = 3 * time.Second        // beyond the TTL: what that worker reports afterwards is refused
 )
 
 // setting reads a number from the environment.
@@ -58,6 +59,7 @@ type killing struct {
 	crew   map[string]*crewMember
 	names  []string // of crew
 	load   *load
+	front  *proxy // a submitter and a worker are behind it
 	kills  []*fallen
 	stalls sync.WaitGroup
 }
@@ -76,11 +78,12 @@ func TestKill(t *testing.T) {
 	k := &killing{t: t, rng: rand.New(rand.NewPCG(seed, 2)), book: startLedger(t), crew: map[string]*crewMember{}}
 	k.c = startCoordinator(t, "--session-ttl", "2s")
 	runs := filepath.Join(workDir(t), "exec-runs")
-	k.hire("sdk-1", k.sdk("sdk-1"))
-	k.hire("sdk-2", k.sdk("sdk-2"))
+	k.front = startProxy(t, k.c.addr)
+	k.hire("sdk-1", k.sdk("sdk-1", k.front.addr))
+	k.hire("sdk-2", k.sdk("sdk-2", k.c.addr))
 	k.hire("exec-1", k.exec("exec-1", runs))
 
-	k.load = startLoad(t, k.c.addr, k.book, seed)
+	k.load = startLoad(t, []string{k.front.addr, k.c.addr, k.c.addr}, k.book, seed)
 	t.Cleanup(k.stalls.Wait)
 	eventually(t, "the load runs", func() bool { return k.load.done.Load() > 100 })
 	for i, victim := range k.plan(kills) {
@@ -121,9 +124,9 @@ func (k *killing) hire(name string, start func() *process) {
 	k.names = append(k.names, name)
 }
 
-func (k *killing) sdk(name string) func() *process {
+func (k *killing) sdk(name, addr string) func() *process {
 	return func() *process {
-		return sdkWorker{Coordinator: k.c.addr, Name: name, Ledger: k.book.socket, Slots: 8}.start(k.t)
+		return sdkWorker{Coordinator: addr, Name: name, Ledger: k.book.socket, Slots: 8}.start(k.t)
 	}
 }
 
@@ -167,8 +170,12 @@ func (k *killing) killOne(name string) {
 	k.kills = append(k.kills, f)
 	if name == coordinatorName {
 		f.pid = k.c.proc.pid()
+		k.front.hold(down) // what is carried out from now on isn't answered before the kill: it must be repeated
+		pass(k.t.Context(), unansweredFor)
 		k.c.proc.kill()
 		f.at = time.Now()
+		k.front.cut()
+		k.front.restore()
 		watch := k.load.watch(func(out *client.Outcome) bool { return out.FinishTime.After(f.at) })
 		k.c.start()
 		f.serving = time.Since(f.at)

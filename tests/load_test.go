@@ -15,7 +15,6 @@ import (
 )
 
 const (
-	submitters    = 3
 	batchesOnWay  = 24 // of each submitter
 	batchTasksMax = 16
 	padBytesMax   = 2048
@@ -41,10 +40,11 @@ type watcher struct {
 	seen chan time.Time
 }
 
-func startLoad(t *testing.T, addr string, book *ledger, seed uint64) *load {
+// startLoad has one submitter for each address.
+func startLoad(t *testing.T, addrs []string, book *ledger, seed uint64) *load {
 	t.Helper()
 	l := &load{t: t, book: book, stopped: make(chan struct{})}
-	for i := range submitters {
+	for i, addr := range addrs {
 		cl, line := newClient(t, addr), book.line()
 		for j := range batchesOnWay {
 			rng := rand.New(rand.NewPCG(seed, uint64(1000*i+j)))

@@ -55,11 +55,7 @@ func startProxy(t *testing.T, target string) *proxy {
 }
 
 func (x *proxy) accept(lis net.Listener) {
-	for {
-		near, err := lis.Accept()
-		if err != nil {
-			return
-		}
+	for near, err := lis.Accept(); err == nil; near, err = lis.Accept() {
 		far, err := net.Dial("tcp", x.target)
 		if err != nil {
 			near.Close()

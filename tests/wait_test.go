@@ -105,12 +105,13 @@ func received[T any](t testing.TB, what string, c <-chan T) T {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	ctx := trialOf(t)
+	var v T
 	select {
-	case v := <-c:
-		return v
+	case v = <-c:
 	case <-timer.C:
+		t.Fatalf("waited for %s: %v", what, errPatience)
 	case <-ctx.Done():
+		t.Fatalf("waited for %s: %v", what, whyNot(ctx))
 	}
-	t.Fatalf("waited for %s: %v", what, whyNot(ctx))
-	panic("not reached")
+	return v
 }

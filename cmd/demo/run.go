@@ -57,8 +57,8 @@ type stops struct {
 
 // onSignals lets signals ask for the end. A write to a pipe whose reader went away (demo | head) must not kill this process,
 // which has others to stop: SIGPIPE is caught and dropped, and the screen asks for the end when it meets the error.
-func onSignals() (s *stops, release func()) {
-	s = &stops{}
+func onSignals() (*stops, func()) {
+	s := &stops{}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.force, s.cut = context.WithCancelCause(context.Background())
 	signals, pipes := make(chan os.Signal, 2), make(chan os.Signal, 1)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -39,7 +40,7 @@ func TestHTTPRequest(t *testing.T) {
 			t.Errorf("%s %s %q", r.Method, r.URL, body)
 		}
 		w.WriteHeader(http.StatusCreated)
-		io.WriteString(w, "made")
+		_, _ = fmt.Fprint(w, "made")
 	})
 	h.spec.ContentType, h.spec.Headers = "text/plain", map[string]string{"X-Own": "yes", "Yard-Task": "forged"}
 	got, err := h.Run(t.Context(), testTask("http://evil.test/ payload"))
@@ -72,7 +73,7 @@ func TestHTTPAnswers(t *testing.T) {
 			}
 			w.WriteHeader(c.code)
 			if c.code != http.StatusNotModified {
-				io.WriteString(w, strings.Repeat("x", 2*errorBodyMax))
+				_, _ = fmt.Fprint(w, strings.Repeat("x", 2*errorBodyMax))
 			}
 		})
 		_, err := h.Run(t.Context(), testTask(""))
@@ -101,7 +102,7 @@ func TestHTTPBroken(t *testing.T) {
 	t.Run("cut short", func(t *testing.T) {
 		h := endpoint(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
-			io.WriteString(w, "half")
+			_, _ = fmt.Fprint(w, "half")
 		})
 		_, err := h.Run(t.Context(), testTask(""))
 		retried(t, err)

@@ -208,7 +208,7 @@ func TestLineIsLeft(t *testing.T) {
 					go func() { stopped <- r.e.Stop(context.Background()) }()
 					synctest.Wait()
 					r.log.release()
-					defer func() { <-stopped }()
+					defer func() { <-stopped }() //nolint:errcheck // its end is waited for, not its answer
 				} else {
 					r.log.lose()
 				}

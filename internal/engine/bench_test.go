@@ -33,7 +33,7 @@ func (r *benchRig) Applied(_ scheduler.Time, eff *scheduler.Effects) {
 func newBenchRig(b *testing.B) *benchRig {
 	r := &benchRig{log: newTestLog(), storage: newTestStorage(), granted: make(chan struct{}, 1)}
 	r.storage.keep = true
-	e, err := New(Options{Storage: r.storage, Fatal: func(err error) { b.Error(err) }})
+	e, err := New(Options{Proposer: 1, Storage: r.storage, Fatal: func(err error) { b.Error(err) }})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -145,4 +145,50 @@ func benchBatch() *scheduler.Batch {
 	return &scheduler.Batch{Logic: scheduler.LogicVersion, Now: 1e18, Commands: []scheduler.Command{
 		{Op: scheduler.OpSubmit, Submit: benchSubmit(1000, scheduler.DefaultRetention)},
 	}}
+}
+
+// TestHotPathAllocations: encoding a submit, and staging ends, costs no allocation a task.
+func TestHotPathAllocations(t *testing.T) {
+	const tasks = 1000
+	b, enc := benchBatch(), &encoder{}
+	if n := testing.AllocsPerRun(10, func() {
+		if _, err := enc.entry(b, identity{1, 1}); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 2 {
+		t.Errorf("encoding %d tasks takes %v allocations", tasks, n)
+	}
+	e, err := New(Options{Proposer: 1, Storage: newTestStorage(), Fatal: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &scheduler.Outcomes{List: make([]scheduler.Outcome, tasks)}
+	outcomes := &scheduler.Batch{Commands: []scheduler.Command{{Op: scheduler.OpOutcomes, Outcomes: o}}}
+	s := benchSubmit(tasks, scheduler.DefaultRetention)
+	submits := &scheduler.Batch{Commands: []scheduler.Command{{Op: scheduler.OpSubmit, Submit: s}}}
+	eff := &e.eff
+	id := scheduler.TaskID(0)
+	round := func() {
+		eff.Reset()
+		for i := range tasks {
+			eff.Staged = append(eff.Staged, scheduler.Staged{Task: id + scheduler.TaskID(i) + 1, Item: int32(i)})
+		}
+		e.stage(submits)
+		eff.Reset()
+		for i := range tasks {
+			id++
+			eff.Finished = append(eff.Finished, scheduler.Finished{
+				Task: id, State: scheduler.Succeeded, Kind: "resize", Queue: "default", Policy: s.Tasks[i].Policy, HasLabels: true,
+				ExpiresAt: scheduler.Day, At: 1e18, Submitted: 1e18, Token: 7, Session: 3, Worker: "w", Item: int32(i),
+			})
+		}
+		e.stage(outcomes)
+	}
+	for range 10 {
+		round() // lists and maps grow at first
+	}
+	e.live = e.live.reuse()
+	if n := testing.AllocsPerRun(5, round); n > 20 {
+		t.Errorf("staging %d tasks and their ends takes %v allocations", tasks, n)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
+	"github.com/yardmaster/yardmaster/internal/batch"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -76,7 +77,7 @@ func drawLeaf(t *rapid.T, v reflect.Value) {
 	case reflect.Bool:
 		v.SetBool(rapid.Bool().Draw(t, "bool"))
 	case reflect.String:
-		v.SetString(rapid.StringN(0, 4, 150).Draw(t, "string"))
+		v.SetString(rapid.StringN(0, 4, scheduler.NameBytesMax).Draw(t, "string"))
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		v.SetInt(rapid.Int64().Draw(t, "int") >> (64 - bits) >> rapid.IntRange(0, int(bits)-1).Draw(t, "shift"))
 	default:
@@ -219,6 +220,22 @@ func TestNest(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestEstimates: an entry that the batcher cut is at most twice as large as it thought, and so fits the log.
+func TestEstimates(t *testing.T) {
+	enc := &encoder{}
+	rapid.Check(t, func(t *rapid.T) {
+		b := drawBatch(t)
+		estimate := 0
+		for i := range b.Commands {
+			estimate += batch.Bytes(&b.Commands[i])
+		}
+		data, err := enc.entry(b, identity{1 << 63, 1 << 40})
+		if err != nil || len(data) > 2*estimate {
+			t.Fatalf("%d bytes, estimated %d; %v", len(data), estimate, err)
+		}
+	})
 }
 
 // TestTextIsChecked: text that a replay couldn't decode never reaches the log.

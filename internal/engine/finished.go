@@ -68,35 +68,28 @@ func (l *endLine) keep(data []byte) []byte {
 // finish encodes the end of a task. Labels and a last failure that only storage holds are left for later. Under mu.
 func (e *Engine) finish(b *scheduler.Batch, fin *scheduler.Finished) finished {
 	rec := finished{id: fin.Task, expires: fin.ExpiresAt, gen: fin.Gen, state: fin.State}
-	lacks := late{id: fin.Task}
-	var body []byte
-	var fail *failure
+	body, fail := []byte(nil), failure{}
+	hasLabels, hasFailure := !fin.HasLabels, !fin.HasFailure
 	if fin.HasLabels {
-		var ok bool
-		body, ok = e.stagedBody(fin.Task)
-		lacks.labels = !ok
+		body, hasLabels = e.stagedBody(fin.Task)
 	}
 	if fin.HasFailure {
-		if f, ok := e.stagedFailure(fin.Task); ok {
-			fail = &f
-		} else {
-			lacks.failure = true
-		}
+		fail, hasFailure = e.stagedFailure(fin.Task)
 	}
 	e.scratch = e.appendFinished(e.scratch[:0], fin, body, detailOf(b, fin.Cmd, fin.Item), fail)
 	rec.data = e.live.ended.keep(e.scratch)
 	if cap(e.scratch) > encoderKeep {
 		e.scratch = nil
 	}
-	if lacks.labels || lacks.failure {
-		rec.late = &lacks
+	if !hasLabels || !hasFailure {
+		rec.late = &late{id: fin.Task, labels: !hasLabels, failure: !hasFailure}
 		e.live.late = append(e.live.late, rec.late)
 	}
 	return rec
 }
 
 // appendFinished appends the fields of a storagev1.Finished, in order of number.
-func (e *Engine) appendFinished(b []byte, fin *scheduler.Finished, body, detail []byte, fail *failure) []byte {
+func (e *Engine) appendFinished(b []byte, fin *scheduler.Finished, body, detail []byte, fail failure) []byte {
 	b = appendUint(b, 1, uint64(fin.State))
 	b = appendUint(b, 2, uint64(fin.Cause))
 	b = appendUint(b, 3, uint64(fin.Gen))
@@ -116,8 +109,8 @@ func (e *Engine) appendFinished(b []byte, fin *scheduler.Finished, body, detail 
 	b = appendUint(b, 12, uint64(fin.Session))
 	b = appendString(b, 13, fin.Worker)
 	b = appendBytes(b, 14, detail)
-	if fail == nil {
-		return b
+	if fail.cause == 0 {
+		return b // there was none, or it comes late
 	}
 	b, last := openNest(b, finishedLast, 1)
 	b = fail.append(b)

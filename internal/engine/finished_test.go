@@ -37,7 +37,7 @@ func TestFinishedAgrees(t *testing.T) {
 		} else {
 			said = detail(outcome)
 		}
-		fail := &failure{cause: 1, attempt: 3, detail: detail(last.Detail)}
+		fail := failure{cause: 1, attempt: 3, detail: detail(last.Detail)}
 		if len(fail.detail) == 0 {
 			last.Detail = nil
 		}
@@ -53,7 +53,7 @@ func TestFinishedAgrees(t *testing.T) {
 		if got := e.appendFinished(nil, &fin, encoded, said, fail); !bytes.Equal(got, wanted) {
 			t.Fatalf("encoded as\n%x, the generated code says\n%x", got, wanted)
 		}
-		data := e.appendFinished(nil, &fin, nil, said, nil)
+		data := e.appendFinished(nil, &fin, nil, said, failure{})
 		data = appendMessage(appendLabels(data, encoded), finishedLast, fail.append(nil))
 		got, err := decodeFinished(1, data)
 		if err != nil {
@@ -85,7 +85,7 @@ func TestFilterLooksInside(t *testing.T) {
 			}
 			want = want && in
 		}
-		if got := newPage(f).passesFinished(e.appendFinished(nil, &fin, nil, []byte{8}, nil)); got != want {
+		if got := newPage(f).passesFinished(e.appendFinished(nil, &fin, nil, []byte{8}, failure{})); got != want {
 			t.Fatalf("%+v passes %+v: %v, want %v", fin, f, got, want)
 		}
 	})

@@ -101,6 +101,22 @@ func TestDelaysFire(t *testing.T) {
 	})
 }
 
+// TestWorkLeftOver: what a step's bound left over is gone on with at once.
+func TestWorkLeftOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t)
+		for range 12 {
+			r.do(many(t, 1000))
+		}
+		r.worker("a", 6000)
+		r.worker("b", 6000)
+		synctest.Wait()
+		if c := r.e.Status().Counts; c.Leased != 12_000 {
+			t.Errorf("%d tasks are leased, want 12,000", c.Leased)
+		}
+	})
+}
+
 // TestDelaysFireWhileTheClockIsSlewed: log time that runs faster or slower than the machine's is waited for exactly.
 func TestDelaysFireWhileTheClockIsSlewed(t *testing.T) {
 	const delay = 20 * time.Second
@@ -254,7 +270,7 @@ func TestDeadlineWhileInFlight(t *testing.T) {
 			t.Errorf("%d entries are in flight, want 1: a tick would tell nothing that the next one can't", n)
 		}
 		r.log.release()
-		<-done
+		<-done //nolint:errcheck // its end is waited for, not its answer
 		synctest.Wait()
 		r.wantTask("then", id, "PENDING gen 1 payload p")
 	})

@@ -38,9 +38,9 @@ type Storage interface {
 	Failure(id scheduler.TaskID) ([]byte, error)
 	Finished(id scheduler.TaskID) ([]byte, error)
 	// FinishedAfter walks finished tasks in order of id until each says false.
-	FinishedAfter(after scheduler.TaskID, max int, each func(id scheduler.TaskID, data []byte) (more bool)) error
+	FinishedAfter(after scheduler.TaskID, limit int, each func(id scheduler.TaskID, data []byte) (more bool)) error
 	// Expire deletes finished tasks whose retention is over and names dead letters that are due.
-	Expire(served scheduler.Duration, max int) (deleted int, dead []scheduler.DeadRef, more bool, err error)
+	Expire(served scheduler.Duration, limit int) (deleted int, dead []scheduler.DeadRef, more bool, err error)
 	// Bytes is the size of the file.
 	Bytes() uint64
 }
@@ -49,7 +49,7 @@ type Storage interface {
 type Checkpoint struct {
 	Index        uint64
 	Logic        uint32
-	Rows         func(max int, buf []scheduler.Row) (rows []scheduler.Row, done bool)
+	Rows         func(limit int, buf []scheduler.Row) (rows []scheduler.Row, done bool)
 	Bodies       []Blob // encoded storagev1.Body
 	Failures     []Blob // encoded storagev1.Attempt
 	DropBodies   []scheduler.TaskID

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,7 +102,7 @@ func (l *life) reportSome() {
 		return
 	}
 	w := l.workers[rapid.IntRange(0, len(l.workers)-1).Draw(l.t, "worker")]
-	held := append(l.held[w.session], w.grants()...)
+	held := slices.Concat(l.held[w.session], w.grants())
 	n := rapid.IntRange(0, len(held)).Draw(l.t, "outcomes")
 	var list []scheduler.Outcome
 	for _, g := range held[:n] {
@@ -153,9 +154,9 @@ func (l *life) retryAndCancel() {
 	}
 	retry := l.propose(l.retryCmd(id))
 	if rapid.Bool().Draw(l.t, "and cancel") {
-		<-l.propose(scheduler.Command{Op: scheduler.OpCancel, Cancel: &scheduler.Cancel{IDs: []scheduler.TaskID{id}, Force: true}})
+		<-l.propose(scheduler.Command{Op: scheduler.OpCancel, Cancel: &scheduler.Cancel{IDs: []scheduler.TaskID{id}, Force: true}}) //nolint:errcheck // likewise
 	}
-	<-retry
+	<-retry //nolint:errcheck // its end is waited for, not its answer
 }
 
 func (l *life) awaitOne() {
@@ -230,6 +231,25 @@ func (l *life) checkFailure(id scheduler.TaskID, gen uint32, last *storagev1.Att
 	}
 }
 
+// checkStorage: after a checkpoint there is a body of each task that needs one and no other, and each end that is kept.
+func (l *life) checkStorage() {
+	served := get(l.e.mu.RLocker(), &l.e.state).Served()
+	bodies, _, _ := l.storage.counts()
+	if c := l.e.Status().Counts; bodies != int(c.Scheduled+c.Pending+c.Leased+c.Dead) {
+		l.t.Fatalf("%d bodies are stored of %d live and %d dead tasks", bodies, c.Scheduled+c.Pending+c.Leased, c.Dead)
+	}
+	for id, row := range get(&l.storage.mu, &l.storage.finished) {
+		if fin, ok := l.ends[id]; !ok || row.Gen != fin.Gen || row.Dead != (fin.State == scheduler.Dead) || row.ExpiresAt != fin.ExpiresAt {
+			l.t.Fatalf("an end of task %d gen %d is stored, want gen %d: %v", id, row.Gen, fin.Gen, ok)
+		}
+	}
+	for id, fin := range l.ends {
+		if _, ok := l.storage.finished[id]; !ok && fin.ExpiresAt > served {
+			l.t.Fatalf("the end of task %d isn't stored", id)
+		}
+	}
+}
+
 func (l *life) checkAwaits() {
 	for id, a := range l.awaited {
 		if (len(a.done) > 0) != (l.over[id] > 0) || len(a.seen) > 1 || len(a.done) > 0 && len(a.seen) != 1 {
@@ -263,41 +283,7 @@ func TestRandomLife(t *testing.T) {
 				}
 			}
 			l.save()
-			bodies, _, _ := l.storage.counts()
-			if c := l.e.Status().Counts; bodies != int(c.Scheduled+c.Pending+c.Leased+c.Dead) {
-				t.Fatalf("%d bodies are stored of %d live and %d dead tasks", bodies, c.Scheduled+c.Pending+c.Leased, c.Dead)
-			}
+			l.checkStorage()
 		})
 	})
-}
-
-// bubbleT is a rapid test that runs in a synctest bubble, and so has to clean up there.
-type bubbleT struct {
-	*rapid.T
-	cleanups []func()
-}
-
-func (b *bubbleT) Cleanup(f func()) { b.cleanups = append(b.cleanups, f) }
-
-// inBubble runs one round of a rapid test in a bubble of its own. Rapid ends a round by a panic: it goes on outside.
-func inBubble(t *testing.T, rt *rapid.T, f func(*bubbleT)) {
-	var ended any
-	synctest.Test(t, func(*testing.T) {
-		b := &bubbleT{T: rt}
-		try := func(f func()) {
-			defer func() {
-				if p := recover(); p != nil && ended == nil {
-					ended = p
-				}
-			}()
-			f()
-		}
-		try(func() { f(b) })
-		for i := len(b.cleanups) - 1; i >= 0; i-- {
-			try(b.cleanups[i])
-		}
-	})
-	if ended != nil {
-		panic(ended)
-	}
 }

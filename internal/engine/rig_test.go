@@ -6,20 +6,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing/synctest"
-	"time"
 
 	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 )
-
-// tb is what *testing.T and *rapid.T have in common.
-type tb interface {
-	rapid.TB
-	Cleanup(func())
-}
 
 // rig is an engine with log and storage in memory. It lives in a synctest bubble.
 type rig struct {
@@ -87,11 +81,14 @@ func (r *recorder) take(id scheduler.SessionID) []scheduler.Grant {
 	return g
 }
 
+// processes numbers the engines, each a process of its own.
+var processes atomic.Uint64
+
 // openRig makes an engine over a storage and the log's entries. It isn't started.
 func openRig(t tb, storage *testStorage, log *testLog, opts ...func(*Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, log: log, storage: storage, told: &recorder{grants: map[scheduler.SessionID][]scheduler.Grant{}}}
-	o := Options{Storage: storage, Fatal: func(err error) {
+	o := Options{Proposer: processes.Add(1), Storage: storage, Fatal: func(err error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.fatal = append(r.fatal, err)
@@ -136,12 +133,6 @@ func (r *rig) start() {
 	if err := r.e.Start(context.Background(), r.log); err != nil {
 		r.t.Fatal(err)
 	}
-}
-
-// pass lets fake time pass, and what is due happen.
-func pass(d time.Duration) {
-	<-time.After(d)
-	synctest.Wait()
 }
 
 // do carries a command out.
@@ -269,81 +260,6 @@ func (r *rig) restarted(fromStorage bool) *rig {
 	n.log.term = r.log.term
 	synctest.Wait()
 	return n
-}
-
-// worker is one worker's session.
-type worker struct {
-	r       *rig
-	session scheduler.SessionID
-	attach  uint64
-	seq     uint64
-}
-
-func (r *rig) worker(name string, slots uint16, kinds ...string) *worker {
-	r.t.Helper()
-	if len(kinds) == 0 {
-		kinds = []string{"k"}
-	}
-	slices.Sort(kinds)
-	res := r.do(scheduler.Command{Op: scheduler.OpOpenSession, Open: &scheduler.OpenSession{Worker: scheduler.WorkerInfo{
-		Name: name, Incarnation: scheduler.Hash128{1}, Kinds: kinds, Pools: []scheduler.Pool{{Name: "default", Slots: slots}},
-	}}})
-	if res.Code != scheduler.CodeOK {
-		r.t.Fatalf("open session: %v", res.Code)
-	}
-	return &worker{r: r, session: res.Session, attach: res.Attach}
-}
-
-// grants waits for everything to settle and returns the worker's new grants.
-func (w *worker) grants() []scheduler.Grant {
-	synctest.Wait()
-	return w.r.told.take(w.session)
-}
-
-func (w *worker) outcomesCmd(list ...scheduler.Outcome) scheduler.Command {
-	return scheduler.Command{Op: scheduler.OpOutcomes, Outcomes: &scheduler.Outcomes{
-		Session: w.session, Attach: w.attach, FirstSeq: w.seq + 1, AnswersThrough: w.seq, List: list,
-	}}
-}
-
-// report reports outcomes.
-func (w *worker) report(list ...scheduler.Outcome) {
-	w.r.t.Helper()
-	if res := w.r.do(w.outcomesCmd(list...)); res.Code != scheduler.CodeOK {
-		w.r.t.Fatalf("outcomes: %v", res.Code)
-	}
-	w.seq += uint64(len(list))
-}
-
-func succeeded(g scheduler.Grant, result string) scheduler.Outcome {
-	return scheduler.Outcome{Token: g.Token, Task: g.Task, Kind: scheduler.OutcomeSucceeded, Detail: detail(&storagev1.Detail{Result: []byte(result)})}
-}
-
-func failed(g scheduler.Grant, message string) scheduler.Outcome {
-	return scheduler.Outcome{
-		Token: g.Token, Task: g.Task, Kind: scheduler.OutcomeFailed, Cause: scheduler.CauseError, Detail: detail(&storagev1.Detail{Message: message}),
-	}
-}
-
-func detail(d *storagev1.Detail) []byte {
-	data, err := proto.Marshal(d)
-	if err != nil {
-		panic(err)
-	}
-	return data
-}
-
-// get and set are for what the engine's goroutines use, too.
-func get[T any](mu sync.Locker, what *T) T {
-	mu.Lock()
-	defer mu.Unlock()
-	return *what
-}
-
-func set[T any](mu sync.Locker, what *T, to T) {
-	mu.Lock()
-	defer mu.Unlock()
-	*what = to
 }
 
 // inSave calls f when a Save has begun and pulled nothing, inRows between its pulls.

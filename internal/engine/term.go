@@ -48,7 +48,6 @@ func (e *Engine) termBegan(term uint64) {
 		e.qmu.Unlock()
 		return
 	}
-	e.clock.raise(int64(now))
 	e.leading = true
 	e.notify()
 	e.qmu.Unlock()

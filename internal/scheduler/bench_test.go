@@ -88,7 +88,6 @@ func BenchmarkLoad(b *testing.B) {
 		}
 		tables = append(tables, rows)
 	}
-	d = nil
 	before := heapInUse()
 	var s *State
 	for b.Loop() {

@@ -5,25 +5,6 @@ import (
 	"testing"
 )
 
-// stepRows applies an empty step and returns how many rows it changed, told by the dirt, not by the core's own count.
-func (h *harness) stepRows() int {
-	h.t.Helper()
-	var rows []Row
-	for c, done := h.s.Seal(), false; !done; {
-		rows, done = h.s.Collect(c, 1<<20, rows[:0])
-	}
-	h.apply(Command{Op: OpTick})
-	distinct := map[rowRef]bool{}
-	for table := range h.s.dirt.changed {
-		for _, keys := range [][]uint64{h.s.dirt.changed[table], h.s.dirt.dropped[table]} {
-			for _, k := range keys {
-				distinct[rowRef{Table(table), k}] = true
-			}
-		}
-	}
-	return len(distinct)
-}
-
 // bounded goes on step by step until none is asked for; each but the last must work, none may change too many rows. Half
 // way it compares a state loaded from a checkpoint: what is left over must be found where it was.
 func (h *harness) bounded(atLeastSteps int) {
@@ -161,7 +142,7 @@ func TestBoundExpiry(t *testing.T) {
 	if c := h.s.Counts(); c.Pending != 0 || c.Leased != 5_000 || c.Keys != 25_000 {
 		t.Fatalf("%+v", c)
 	}
-	h.now = h.now.Add(8 * Duration(Day))
+	h.now = h.now.Add(8 * Day)
 	for range 20 {
 		h.apply(Command{Op: OpTick})
 	}

@@ -24,7 +24,7 @@ func (g *gen) attach(id SessionID) uint64 {
 
 // token picks one of a session's, or any.
 func (g *gen) token(id SessionID) Token {
-	if g.odd() && g.odd() {
+	if g.rare() {
 		return Token(g.extreme())
 	}
 	if x := g.s.sessions[id]; x != nil && x.leases > 0 && !g.odd() {
@@ -65,7 +65,7 @@ func (g *gen) outcomes() Command {
 	if g.odd() {
 		c.AnswersThrough += uint64(g.n(3))
 	}
-	if g.odd() && g.odd() {
+	if g.rare() {
 		c.FirstSeq, c.AnswersThrough = g.extreme(), g.extreme()
 	}
 	for range 1 + g.n(3) {

@@ -27,6 +27,9 @@ func (g *gen) odds(p int) bool { return g.n(100) < p }
 
 func (g *gen) odd() bool { return g.hostile > 0 && g.odds(g.hostile) }
 
+// rare is odd twice over.
+func (g *gen) rare() bool { return g.odd() && g.odds(g.hostile) }
+
 // extreme is a number at an edge of its type.
 func (g *gen) extreme() uint64 {
 	return [...]uint64{0, 1, 1<<31 - 1, 1 << 32, 1<<63 - 1, 1 << 63, 1<<64 - 1}[g.n(7)]

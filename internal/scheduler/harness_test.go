@@ -29,8 +29,8 @@ func seeds(n int) []uint64 {
 
 // source is where a generator's choices come from: rapid, a seeded generator, or a fuzzer's bytes.
 type source interface {
-	// n returns a number in [0, max).
-	n(max int) int
+	// n returns a number in [0, limit).
+	n(limit int) int
 }
 
 type seeded struct{ r *rand.Rand }

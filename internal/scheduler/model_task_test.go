@@ -192,7 +192,7 @@ func (m *model) confirm(x *SessionRow, through uint64) {
 
 func (m *model) outcome(x *SessionRow, o *Outcome, by end) Answer {
 	l := m.live(x.ID, o.Token)
-	if any := m.leases[o.Token]; any != nil && any.Session == x.ID {
+	if held := m.leases[o.Token]; held != nil && held.Session == x.ID {
 		delete(m.leases, o.Token)
 	}
 	if l == nil && m.tasks[o.Task] == nil {
