@@ -74,7 +74,7 @@ func BenchmarkApplyWorkers(b *testing.B) {
 func BenchmarkLoad(b *testing.B) {
 	const n = 1_000_000
 	m := newMill(b, n, 1000)
-	d := checkpointOf(m.s)
+	d := checkpointOf(b, m.s)
 	m.s = nil
 	globals := d.rows[rowRef{TableGlobals, 1}]
 	last := uint64(globals.Globals.LastTask)

@@ -23,7 +23,7 @@ func (h *harness) bounded(atLeastSteps int) {
 			}
 		}
 		if n == 2 {
-			twin = checkpointOf(h.s).load(h.t)
+			twin = checkpointOf(h.t, h.s).load(h.t)
 		}
 		if !h.eff.More {
 			if err := h.s.Check(); err != nil {
@@ -324,7 +324,7 @@ func TestLimitProducers(t *testing.T) {
 func TestLimitDead(t *testing.T) {
 	h := newHarness(t)
 	h.open(worker("w", 2, "a"))
-	d := checkpointOf(h.s)
+	d := checkpointOf(t, h.s)
 	l := NewLoader()
 	for _, table := range Tables() {
 		for key := uint64(1); key <= 3; key++ {

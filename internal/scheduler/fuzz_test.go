@@ -52,7 +52,7 @@ func FuzzApply(f *testing.F) {
 			}
 			b = g.step()
 		}
-		d := checkpointOf(g.s)
+		d := checkpointOf(t, g.s)
 		if got, want := d.load(t).Hash(), g.s.Hash(); got != want {
 			t.Fatalf("loaded state has hash %x, want %x", got, want)
 		}

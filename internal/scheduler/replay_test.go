@@ -21,10 +21,18 @@ func encodeRow(r *Row) []byte {
 	return e.b
 }
 
-func (d *disk) write(rows []Row) {
+// write applies a checkpoint. A store sorts it by key: so it may name a row only once.
+func (d *disk) write(t testing.TB, rows []Row) {
+	t.Helper()
+	named := make(map[rowRef]bool, len(rows))
 	for i := range rows {
+
 		r := rows[i]
 		ref := rowRef{r.Table, r.Key}
+		if named[ref] {
+			t.Fatalf("a checkpoint names row %s/%d twice", ref.table, ref.key)
+		}
+		named[ref] = true
 		if r.Deleted {
 			delete(d.rows, ref)
 			continue
@@ -65,18 +73,17 @@ func (d *disk) load(t testing.TB) *State {
 }
 
 // checkpointOf seals and collects in one go.
-func checkpointOf(s *State) *disk {
+func checkpointOf(t testing.TB, s *State) *disk {
+	t.Helper()
 	d := newDisk()
+	var rows []Row
 	for c, done := s.Seal(), false; !done; {
-		var rows []Row
-		rows, done = s.Collect(c, 1000, nil)
-		d.write(rows)
+		rows, done = s.Collect(c, 1000, rows)
 	}
-	s.eachRow(func(r *Row) { d.write([]Row{*r}) }) // also those that earlier checkpoints hold
+	d.write(t, rows)
+	s.eachRow(func(r *Row) { d.write(t, []Row{*r}) }) // also those that earlier checkpoints hold
 	return d
 }
-
-func loadRows(t testing.TB, d *disk) *State { return d.load(t) }
 
 // TestReplay shows that the state is a function of the log. Three copies live through the same random log: one that
 // never saw a checkpoint, one that is checkpointed in small pieces while the log goes on and is now and then replaced by
@@ -139,7 +146,7 @@ func (c *checkpointed) apply(b *Batch, want *Effects, hash uint64) {
 	case c.sealed != nil:
 		var done bool
 		if c.rows, done = c.s.Collect(c.sealed, 1+c.src.n(8), c.rows); done {
-			c.disk.write(c.rows)
+			c.disk.write(c.t, c.rows)
 			c.rows, c.sealed = c.rows[:0], nil
 			c.restart()
 		}

@@ -152,7 +152,7 @@ func TestLoadRefuses(t *testing.T) {
 	h := newHarness(t)
 	h.open(worker("w", 1, "a"))
 	h.submit(specs(2, "a")...)
-	whole := checkpointOf(h.s)
+	whole := checkpointOf(t, h.s)
 	for _, ref := range []rowRef{
 		{TableGlobals, 1}, {TableQueues, 1}, {TableShapes, 1}, {TablePolicies, 1}, {TableSessions, 1}, {TableLeases, 1}, {TableTasks, 1},
 	} {
@@ -193,4 +193,20 @@ func TestLoadRefuses(t *testing.T) {
 	if s, err := NewLoader().State(); err != nil || s.Hash() != New().Hash() {
 		t.Errorf("no rows: %v, want what New returns", err)
 	}
+}
+
+// TestLoadedRowsStayTheCallers shows that a state leaves alone the rows that it was loaded from.
+func TestLoadedRowsStayTheCallers(t *testing.T) {
+	h := newHarness(t)
+	id := h.open(worker("w", 4, "a"))
+	request := func(number, lowest uint64) Command {
+		return Command{Op: OpSubmit, Submit: &Submit{Producer: Hash128{1}, Number: number, Lowest: lowest, Tasks: specs(1, "a")}}
+	}
+	h.apply(request(1, 1), request(2, 1), request(3, 1))
+	h.apply(h.outcomes(id, Outcome{Token: 1, Kind: OutcomeSucceeded}, Outcome{Token: 9}, Outcome{Token: 2, Kind: OutcomeInterrupted}))
+	d := checkpointOf(t, h.s)
+	h.s = d.load(t)
+	h.apply(request(4, 3))
+	h.apply(Command{Op: OpOutcomes, Outcomes: &Outcomes{Session: id, Attach: 1, FirstSeq: 4, AnswersThrough: 2, List: []Outcome{{Token: 3}}}})
+	d.load(t) // compares each row with what it was
 }

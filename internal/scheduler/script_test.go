@@ -63,7 +63,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "show":
 		s.show(d.CmdArgs[0].Key)
 	case "reload":
-		s.s = loadRows(t, checkpointOf(s.s))
+		s.s = checkpointOf(t, s.s).load(t)
 	default:
 		d.Fatalf(t, "no directive %q", d.Cmd)
 	}

@@ -87,7 +87,8 @@ const (
 	Rejected_CODE_UNSPECIFIED Rejected_Code = 0
 	// The token isn't the task's current one.
 	Rejected_CODE_FENCED Rejected_Code = 1
-	// The task doesn't exist any more.
+	// The task doesn't exist any more: it has ended, elsewhere or by this very outcome, accepted before an earlier session
+	// of this process ended unanswered.
 	Rejected_CODE_GONE Rejected_Code = 2
 )
 
