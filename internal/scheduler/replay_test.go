@@ -26,7 +26,6 @@ func (d *disk) write(t testing.TB, rows []Row) {
 	t.Helper()
 	named := make(map[rowRef]bool, len(rows))
 	for i := range rows {
-
 		r := rows[i]
 		ref := rowRef{r.Table, r.Key}
 		if named[ref] {
