@@ -35,7 +35,7 @@ func main() {
 	flag.IntVar(&o.e2e, "e2e", 300_000, "tasks submitted and run end to end")
 	flag.IntVar(&o.idle, "idle", 300, "single tasks on an idle system")
 	flag.IntVar(&o.payload, "payload", 256, "bytes of a payload")
-	flag.IntVar(&o.slots, "slots", 64, "slots of the worker")
+	flag.IntVar(&o.slots, "slots", 256, "slots of the worker")
 	flag.DurationVar(&o.span, "span", 3*time.Second, "length of a run that is bounded by time")
 	cpu := flag.String("cpu", "", "write a CPU profile of this process, clients and worker, to this file")
 	flag.Parse()
