@@ -167,6 +167,10 @@ func TestEachIsAnsweredOnce(t *testing.T) {
 				r.log.forsake()
 			case 7:
 				r.log.drop()
+			case 4:
+				set(&r.log.mu, &r.log.doubt, errTestLost)
+			case 9:
+				set(&r.log.mu, &r.log.doubt, nil)
 			case 3, 8:
 				r.log.release()
 				r.log.lead()

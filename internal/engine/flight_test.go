@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,6 +172,11 @@ func TestStopDrainsTheLine(t *testing.T) {
 			done = append(done, r.propose(submitCmd(spec(t, "p"))))
 			synctest.Wait()
 		}
+		r.inSave(func() {
+			for range 1000 { // the other Stop has time to get here, too
+				runtime.Gosched()
+			}
+		})
 		stopped := make(chan error, 2)
 		for range 2 { // twice, at the same time
 			go func() { stopped <- r.e.Stop(context.Background()) }()

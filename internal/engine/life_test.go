@@ -235,6 +235,26 @@ func TestBodies(t *testing.T) {
 	})
 }
 
+// TestReadWhileDropped: who finds a task alive, or its end staged, and storage emptied when he gets there, looks again.
+func TestReadWhileDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t)
+		r.submit(spec(t, "a", "l", "1"), spec(t, "b", "l", "2"))
+		r.save()
+		meanwhile := func(f func()) {
+			set(&r.storage.mu, &r.storage.inBodies, func() {
+				set(&r.storage.mu, &r.storage.inBodies, nil)
+				f()
+			})
+		}
+		meanwhile(func() { r.cancel(1); r.save() })
+		r.wantTask("ended on the way to its body", 1, "CANCELLED gen 1 l=1")
+		r.cancel(2)
+		meanwhile(r.save)
+		r.wantTask("saved on the way to its labels", 2, "CANCELLED gen 1 l=2")
+	})
+}
+
 // TestReadAfterDrop: a reader who holds an end while the checkpoint drops the body that its labels are in still gets them.
 func TestReadAfterDrop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -19,6 +19,7 @@ type testLog struct {
 	held       bool
 	holdAt     scheduler.Op // hold begins with the first such command
 	refuse     error        // of Propose
+	doubt      error        // of wait, though the entry was applied
 	term       uint64
 	cut        func(context.Context) error
 	cuts       int
@@ -55,7 +56,7 @@ func (l *testLog) serve(e *Engine) {
 		for {
 			for index, en := l.commit(); en != nil; index, en = l.commit() {
 				e.Apply(index, 0, en.data)
-				en.fate <- nil
+				en.fate <- get(&l.mu, &l.doubt)
 			}
 			select {
 			case <-l.wake:

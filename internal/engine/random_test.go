@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -17,7 +18,8 @@ import (
 // life drives an engine at random and knows what every task has to look like.
 type life struct {
 	*rig
-	t        *rapid.T // draws
+	t        *rapid.T
+	rand     *rand.Rand // rapid draws its seed only: its own numbers lean to the small ones, which here means to few events
 	workers  []*worker
 	held     map[scheduler.SessionID][]scheduler.Grant // granted, not reported
 	payloads map[scheduler.TaskID]string
@@ -29,7 +31,7 @@ type life struct {
 
 func newLife(t *bubbleT) *life {
 	l := &life{
-		rig: startRig(t), t: t.T, held: map[scheduler.SessionID][]scheduler.Grant{}, payloads: map[scheduler.TaskID]string{},
+		rig: startRig(t), t: t.T, rand: rand.New(rand.NewPCG(rapid.Uint64().Draw(t.T, "seed"), 0)), held: map[scheduler.SessionID][]scheduler.Grant{}, payloads: map[scheduler.TaskID]string{},
 		labelled: map[scheduler.TaskID]bool{}, ends: map[scheduler.TaskID]scheduler.Finished{},
 		awaited: map[scheduler.TaskID]*awaiting{}, over: map[scheduler.TaskID]int{},
 	}
@@ -60,25 +62,28 @@ func (l *life) lives(id scheduler.TaskID) bool {
 	return live
 }
 
+// between draws from least to most.
+func (l *life) between(least, most int) int { return least + l.rand.IntN(most-least+1) }
+
 func (l *life) anyTask() scheduler.TaskID {
-	return scheduler.TaskID(rapid.IntRange(1, len(l.payloads)+1).Draw(l.t, "task"))
+	return scheduler.TaskID(l.between(1, len(l.payloads)+1))
 }
 
 func (l *life) submitSome() {
 	var specs []scheduler.TaskSpec
 	var payloads []string
-	for range rapid.IntRange(1, 8).Draw(l.t, "tasks") {
+	for range l.between(1, 8) {
 		payload := fmt.Sprint("payload ", len(l.payloads)+len(payloads)+1)
 		var labels []string
-		if rapid.Bool().Draw(l.t, "labels") {
+		if l.between(0, 1) == 1 {
 			labels = []string{"of", payload}
 		}
 		s := spec(l.t, payload, labels...)
-		s.Policy.MaxAttempts = uint16(rapid.IntRange(1, 3).Draw(l.t, "attempts"))
-		s.Policy.Retention = scheduler.Duration(rapid.SampledFrom([]time.Duration{0, time.Minute, time.Hour}).Draw(l.t, "retention"))
+		s.Policy.MaxAttempts = uint16(l.between(1, 3))
+		s.Policy.Retention = scheduler.Duration([]time.Duration{0, time.Minute, time.Hour}[l.between(0, 2)])
 		s.Policy.DeadRetention = s.Policy.Retention
-		s.Priority = int8(rapid.IntRange(-2, 2).Draw(l.t, "priority"))
-		if rapid.IntRange(0, 3).Draw(l.t, "later") == 0 {
+		s.Priority = int8(l.between(-2, 2))
+		if l.between(0, 3) == 0 {
 			s.Delay = scheduler.Duration(time.Minute)
 		}
 		specs, payloads = append(specs, s), append(payloads, payload)
@@ -92,7 +97,7 @@ func (l *life) submitSome() {
 
 func (l *life) openWorker() {
 	if len(l.workers) < 4 {
-		l.workers = append(l.workers, l.worker(fmt.Sprint("w", len(l.workers)), uint16(rapid.IntRange(1, 6).Draw(l.t, "slots"))))
+		l.workers = append(l.workers, l.worker(fmt.Sprint("w", len(l.workers)), uint16(l.between(1, 6))))
 	}
 }
 
@@ -101,13 +106,13 @@ func (l *life) reportSome() {
 	if len(l.workers) == 0 {
 		return
 	}
-	w := l.workers[rapid.IntRange(0, len(l.workers)-1).Draw(l.t, "worker")]
+	w := l.workers[l.between(0, len(l.workers)-1)]
 	held := slices.Concat(l.held[w.session], w.grants())
-	n := rapid.IntRange(0, len(held)).Draw(l.t, "outcomes")
+	n := l.between(0, len(held))
 	var list []scheduler.Outcome
 	for _, g := range held[:n] {
 		said := fmt.Sprintf("gen %d attempt %d", g.Gen, g.Attempt)
-		switch rapid.IntRange(0, 4).Draw(l.t, "outcome") {
+		switch l.between(0, 4) {
 		case 0, 1:
 			list = append(list, failed(g, said))
 		case 2:
@@ -127,9 +132,9 @@ func (l *life) reportSome() {
 // come too late.
 func (l *life) expireWorker() {
 	if len(l.workers) > 0 {
-		w := l.workers[rapid.IntRange(0, len(l.workers)-1).Draw(l.t, "worker")]
+		w := l.workers[l.between(0, len(l.workers)-1)]
 		l.do(scheduler.Command{Op: scheduler.OpExpireSession, Session: &scheduler.SessionCommand{Session: w.session, Attach: w.attach}})
-		*w = *l.worker(fmt.Sprint("again ", w.session)[len("again "):], uint16(rapid.IntRange(1, 6).Draw(l.t, "slots")))
+		*w = *l.worker(fmt.Sprint("again ", w.session)[len("again "):], uint16(l.between(1, 6)))
 	}
 }
 
@@ -146,14 +151,26 @@ func (l *life) changeLeader() {
 	}
 }
 
-// retryAndCancel, in one entry.
+// anyDead returns a dead letter that storage or buffers still hold, or 0.
+func (l *life) anyDead() scheduler.TaskID {
+	first := l.anyTask()
+	for i := range len(l.payloads) {
+		id := (first+scheduler.TaskID(i))%scheduler.TaskID(len(l.payloads)) + 1
+		if f, err := l.e.Finished(id); err == nil && scheduler.TaskState(f.GetState()) == scheduler.Dead {
+			return id
+		}
+	}
+	return 0
+}
+
+// retryAndCancel, in one entry if they meet.
 func (l *life) retryAndCancel() {
-	id := l.anyTask()
-	if f, err := l.e.Finished(id); err != nil || scheduler.TaskState(f.GetState()) != scheduler.Dead {
+	id := l.anyDead()
+	if id == 0 {
 		return
 	}
 	retry := l.propose(l.retryCmd(id))
-	if rapid.Bool().Draw(l.t, "and cancel") {
+	if l.between(0, 1) == 1 {
 		<-l.propose(scheduler.Command{Op: scheduler.OpCancel, Cancel: &scheduler.Cancel{IDs: []scheduler.TaskID{id}, Force: true}}) //nolint:errcheck // likewise
 	}
 	<-retry //nolint:errcheck // its end is waited for, not its answer
@@ -173,8 +190,9 @@ func (l *life) awaitOne() {
 func (l *life) saveSlowly() {
 	l.pull(4)
 	l.inRows(func() {
-		if rapid.IntRange(0, 3).Draw(l.t, "meanwhile") == 0 {
-			rapid.SampledFrom([]func(){l.submitSome, l.reportSome, l.retryAndCancel, func() { l.cancel(l.anyTask()) }}).Draw(l.t, "step")()
+		if l.between(0, 3) == 0 {
+			steps := []func(){l.submitSome, l.reportSome, l.retryAndCancel, func() { l.cancel(l.anyTask()) }}
+			steps[l.between(0, len(steps)-1)]()
 		}
 	})
 	l.save()
@@ -270,10 +288,10 @@ func TestRandomLife(t *testing.T) {
 			actions := []func(){
 				l.submitSome, l.submitSome, l.reportSome, l.reportSome, l.reportSome, l.openWorker, l.expireWorker, l.retryAndCancel,
 				l.awaitOne, l.changeLeader, l.saveSlowly, l.save, func() { l.cancel(l.anyTask()) },
-				func() { pass(time.Duration(rapid.IntRange(1, 40).Draw(t.T, "seconds")) * time.Second) },
+				func() { pass(time.Duration(l.between(1, 40)) * time.Second) },
 			}
-			for range rapid.IntRange(1, 60).Draw(t.T, "actions") {
-				actions[rapid.IntRange(0, len(actions)-1).Draw(t.T, "action")]()
+			for range l.between(1, 80) {
+				actions[l.between(0, len(actions)-1)]()
 				synctest.Wait()
 				l.check()
 			}

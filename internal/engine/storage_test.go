@@ -32,6 +32,7 @@ type testStorage struct {
 	failExpire error
 	inExpire   func()
 
+	inBodies   func() // called before Bodies
 	inFinished func() // called before and after FinishedAfter
 	keep       bool   // Save keeps nothing but its index (benchmarks)
 }
@@ -138,6 +139,9 @@ func (s *testStorage) Save(c *Checkpoint) error {
 }
 
 func (s *testStorage) Bodies(ids []scheduler.TaskID, each func(i int, data []byte) error) error {
+	if look := get(&s.mu, &s.inBodies); look != nil {
+		look()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, id := range ids {
