@@ -95,13 +95,18 @@ func (h *execHandler) failed(err error, res *execrun.Result) error {
 
 // argv fills in the template. What is filled in are numbers given by the coordinator.
 func (h *execHandler) argv(t *worker.Task) []string {
-	r := strings.NewReplacer(
-		"{task}", strconv.FormatUint(t.ID, 10), "{token}", strconv.FormatUint(t.Token, 10),
-		"{attempt}", strconv.Itoa(t.Attempt), "{generation}", strconv.Itoa(t.Generation),
-	)
+	values := map[string]string{
+		"{task}": strconv.FormatUint(t.ID, 10), "{token}": strconv.FormatUint(t.Token, 10),
+		"{attempt}": strconv.Itoa(t.Attempt), "{generation}": strconv.Itoa(t.Generation),
+	}
 	argv := slices.Clone(h.spec.Argv)
 	for i := 1; i < len(argv); i++ {
-		argv[i] = r.Replace(argv[i])
+		argv[i] = placeholder.ReplaceAllStringFunc(argv[i], func(p string) string {
+			if v, ok := values[p]; ok {
+				return v
+			}
+			return p
+		})
 	}
 	return argv
 }

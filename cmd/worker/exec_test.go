@@ -39,10 +39,10 @@ func sh(t *testing.T, r *execrun.Runner, script string, spec execSpec) *execHand
 }
 
 func TestArgv(t *testing.T) {
-	h := newExecHandler(&execSpec{Argv: []string{"{task}", "{task}", "a{token}b{attempt}", "{generation}{generation}", "{other}", "$TASK"}},
+	h := newExecHandler(&execSpec{Argv: []string{"{task}", "{task}", "a{token}b{attempt}", "{generation}{generation}", "{other}", "$TASK", "${task}"}},
 		nil, 0, os.LookupEnv)
 	task := testTask("{task} --flag $(payload)")
-	want := []string{"{task}", "12", "a34b2", "33", "{other}", "$TASK"}
+	want := []string{"{task}", "12", "a34b2", "33", "{other}", "$TASK", "${task}"}
 	for range 2 { // the template is never changed
 		if got := h.argv(task); !slices.Equal(got, want) {
 			t.Errorf("%q, want %q", got, want)

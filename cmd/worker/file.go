@@ -117,8 +117,9 @@ func (h *handlerSpec) check(pools map[string]int) error {
 	return errors.Join(errs...)
 }
 
-// placeholder is what may be replaced in argv: numbers of the coordinator, nothing that a submitter writes.
-var placeholder = regexp.MustCompile(`\{[a-z_]*\}`)
+// placeholder is what may be replaced in argv: numbers of the coordinator, nothing that a submitter writes. With a $ before
+// it, it is a shell's business.
+var placeholder = regexp.MustCompile(`\$?\{[a-z_]*\}`)
 
 var placeholders = []string{"{task}", "{token}", "{attempt}", "{generation}"}
 
@@ -129,7 +130,7 @@ func (e *execSpec) check() error {
 	}
 	for i, a := range e.Argv {
 		for _, p := range placeholder.FindAllString(a, -1) {
-			if i == 0 || !slices.Contains(placeholders, p) {
+			if p[0] != '$' && (i == 0 || !slices.Contains(placeholders, p)) {
 				errs = append(errs, fmt.Errorf("exec.argv[%d]: %s: only %s are replaced, and not in the program's name", i, p, strings.Join(placeholders, ", ")))
 			}
 		}

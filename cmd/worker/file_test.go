@@ -94,3 +94,14 @@ func TestParseHandlersErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestShellVariablesStandAsTheyAre: a shell's ${name} isn't taken for one of our placeholders.
+func TestShellVariablesStandAsTheyAre(t *testing.T) {
+	f, err := parseHandlers([]byte("handlers:\n  - kind: k\n    exec: {argv: [sh, -c, 'echo ${name} ${task}']}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Handlers[0].Exec.Argv[2]; got != "echo ${name} ${task}" {
+		t.Errorf("argv %q", got)
+	}
+}
