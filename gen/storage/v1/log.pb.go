@@ -126,6 +126,8 @@ type Command struct {
 	//	*Command_Outcomes
 	//	*Command_Queue
 	//	*Command_Forget
+	//	*Command_Delete
+	//	*Command_SetLogic
 	Args          isCommand_Args `protobuf_oneof:"args"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -265,6 +267,24 @@ func (x *Command) GetForget() *Forget {
 	return nil
 }
 
+func (x *Command) GetDelete() *Delete {
+	if x != nil {
+		if x, ok := x.Args.(*Command_Delete); ok {
+			return x.Delete
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSetLogic() *SetLogic {
+	if x != nil {
+		if x, ok := x.Args.(*Command_SetLogic); ok {
+			return x.SetLogic
+		}
+	}
+	return nil
+}
+
 type isCommand_Args interface {
 	isCommand_Args()
 }
@@ -319,6 +339,16 @@ type Command_Forget struct {
 	Forget *Forget `protobuf:"bytes,11,opt,name=forget,proto3,oneof"`
 }
 
+type Command_Delete struct {
+	// OpDelete.
+	Delete *Delete `protobuf:"bytes,12,opt,name=delete,proto3,oneof"`
+}
+
+type Command_SetLogic struct {
+	// OpSetLogic.
+	SetLogic *SetLogic `protobuf:"bytes,13,opt,name=set_logic,json=setLogic,proto3,oneof"`
+}
+
 func (*Command_BeginTerm) isCommand_Args() {}
 
 func (*Command_Submit) isCommand_Args() {}
@@ -338,6 +368,10 @@ func (*Command_Outcomes) isCommand_Args() {}
 func (*Command_Queue) isCommand_Args() {}
 
 func (*Command_Forget) isCommand_Args() {}
+
+func (*Command_Delete) isCommand_Args() {}
+
+func (*Command_SetLogic) isCommand_Args() {}
 
 // Limits are the bounds an operator may set.
 type Limits struct {
@@ -864,7 +898,9 @@ type Cancel struct {
 	// Ids.
 	Ids []uint64 `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
 	// Fence leased ones.
-	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	Force bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	// Purge: leave leased ones alone, keep nothing of the others.
+	Purge         bool `protobuf:"varint,3,opt,name=purge,proto3" json:"purge,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -909,6 +945,13 @@ func (x *Cancel) GetIds() []uint64 {
 func (x *Cancel) GetForce() bool {
 	if x != nil {
 		return x.Force
+	}
+	return false
+}
+
+func (x *Cancel) GetPurge() bool {
+	if x != nil {
+		return x.Purge
 	}
 	return false
 }
@@ -1040,7 +1083,9 @@ type Pool struct {
 	// Permits.
 	Slots uint32 `protobuf:"varint,2,opt,name=slots,proto3" json:"slots,omitempty"`
 	// Kinds, sorted.
-	Kinds         []string `protobuf:"bytes,3,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	Kinds []string `protobuf:"bytes,3,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Leases beyond the slots.
+	Prefetch      uint32 `protobuf:"varint,4,opt,name=prefetch,proto3" json:"prefetch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1094,6 +1139,13 @@ func (x *Pool) GetKinds() []string {
 		return x.Kinds
 	}
 	return nil
+}
+
+func (x *Pool) GetPrefetch() uint32 {
+	if x != nil {
+		return x.Prefetch
+	}
+	return 0
 }
 
 // WorkerInfo is what a worker says of itself.
@@ -1685,7 +1737,17 @@ type QueueCommand struct {
 	// Name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Weight; 0: unchanged.
-	Weight        uint32 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	Weight uint32 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	// Which of the following are set: the core's QueueFields.
+	Fields uint32 `protobuf:"varint,3,opt,name=fields,proto3" json:"fields,omitempty"`
+	// Depth; 0: the cluster's.
+	Depth uint64 `protobuf:"varint,4,opt,name=depth,proto3" json:"depth,omitempty"`
+	// Leases at once; 0: no bound.
+	MaxLeases uint32 `protobuf:"varint,5,opt,name=max_leases,json=maxLeases,proto3" json:"max_leases,omitempty"`
+	// Retention of finished tasks, plus one; 0: the default.
+	Retention int64 `protobuf:"varint,6,opt,name=retention,proto3" json:"retention,omitempty"`
+	// Retention of dead letters, plus one; 0: the default.
+	DeadRetention int64 `protobuf:"varint,7,opt,name=dead_retention,json=deadRetention,proto3" json:"dead_retention,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1730,6 +1792,41 @@ func (x *QueueCommand) GetName() string {
 func (x *QueueCommand) GetWeight() uint32 {
 	if x != nil {
 		return x.Weight
+	}
+	return 0
+}
+
+func (x *QueueCommand) GetFields() uint32 {
+	if x != nil {
+		return x.Fields
+	}
+	return 0
+}
+
+func (x *QueueCommand) GetDepth() uint64 {
+	if x != nil {
+		return x.Depth
+	}
+	return 0
+}
+
+func (x *QueueCommand) GetMaxLeases() uint32 {
+	if x != nil {
+		return x.MaxLeases
+	}
+	return 0
+}
+
+func (x *QueueCommand) GetRetention() int64 {
+	if x != nil {
+		return x.Retention
+	}
+	return 0
+}
+
+func (x *QueueCommand) GetDeadRetention() int64 {
+	if x != nil {
+		return x.DeadRetention
 	}
 	return 0
 }
@@ -1835,6 +1932,162 @@ func (x *DeadRef) GetGen() uint32 {
 	return 0
 }
 
+// Delete removes finished tasks.
+type Delete struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which.
+	Items         []*DeleteItem `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delete) Reset() {
+	*x = Delete{}
+	mi := &file_storage_v1_log_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delete) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delete) ProtoMessage() {}
+
+func (x *Delete) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_log_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delete.ProtoReflect.Descriptor instead.
+func (*Delete) Descriptor() ([]byte, []int) {
+	return file_storage_v1_log_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Delete) GetItems() []*DeleteItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// DeleteItem is a finished task as read from the store.
+type DeleteItem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Generation that was read.
+	Gen uint32 `protobuf:"varint,2,opt,name=gen,proto3" json:"gen,omitempty"`
+	// The store held it.
+	Found         bool `protobuf:"varint,3,opt,name=found,proto3" json:"found,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteItem) Reset() {
+	*x = DeleteItem{}
+	mi := &file_storage_v1_log_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteItem) ProtoMessage() {}
+
+func (x *DeleteItem) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_log_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteItem.ProtoReflect.Descriptor instead.
+func (*DeleteItem) Descriptor() ([]byte, []int) {
+	return file_storage_v1_log_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DeleteItem) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *DeleteItem) GetGen() uint32 {
+	if x != nil {
+		return x.Gen
+	}
+	return 0
+}
+
+func (x *DeleteItem) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
+// SetLogic changes the rules that later entries are applied by.
+type SetLogic struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version.
+	Logic         uint32 `protobuf:"varint,1,opt,name=logic,proto3" json:"logic,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetLogic) Reset() {
+	*x = SetLogic{}
+	mi := &file_storage_v1_log_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetLogic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetLogic) ProtoMessage() {}
+
+func (x *SetLogic) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_log_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetLogic.ProtoReflect.Descriptor instead.
+func (*SetLogic) Descriptor() ([]byte, []int) {
+	return file_storage_v1_log_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SetLogic) GetLogic() uint32 {
+	if x != nil {
+		return x.Logic
+	}
+	return 0
+}
+
 var File_storage_v1_log_proto protoreflect.FileDescriptor
 
 const file_storage_v1_log_proto_rawDesc = "" +
@@ -1846,7 +2099,7 @@ const file_storage_v1_log_proto_rawDesc = "" +
 	"\x03now\x18\x02 \x01(\x03R\x03now\x12\x1a\n" +
 	"\bproposer\x18\x03 \x01(\x06R\bproposer\x12\x1a\n" +
 	"\bproposal\x18\x04 \x01(\x04R\bproposal\x12/\n" +
-	"\bcommands\x18\x05 \x03(\v2\x13.storage.v1.CommandR\bcommands\"\x90\x04\n" +
+	"\bcommands\x18\x05 \x03(\v2\x13.storage.v1.CommandR\bcommands\"\xf3\x04\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02op\x18\x01 \x01(\rR\x02op\x126\n" +
 	"\n" +
@@ -1860,7 +2113,9 @@ const file_storage_v1_log_proto_rawDesc = "" +
 	"\boutcomes\x18\t \x01(\v2\x14.storage.v1.OutcomesH\x00R\boutcomes\x120\n" +
 	"\x05queue\x18\n" +
 	" \x01(\v2\x18.storage.v1.QueueCommandH\x00R\x05queue\x12,\n" +
-	"\x06forget\x18\v \x01(\v2\x12.storage.v1.ForgetH\x00R\x06forgetB\x06\n" +
+	"\x06forget\x18\v \x01(\v2\x12.storage.v1.ForgetH\x00R\x06forget\x12,\n" +
+	"\x06delete\x18\f \x01(\v2\x12.storage.v1.DeleteH\x00R\x06delete\x123\n" +
+	"\tset_logic\x18\r \x01(\v2\x14.storage.v1.SetLogicH\x00R\bsetLogicB\x06\n" +
 	"\x04args\";\n" +
 	"\x06Limits\x12\x1b\n" +
 	"\tmax_tasks\x18\x01 \x01(\x04R\bmaxTasks\x12\x14\n" +
@@ -1905,21 +2160,23 @@ const file_storage_v1_log_proto_rawDesc = "" +
 	"\bproducer\x18\x01 \x01(\fR\bproducer\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x16\n" +
 	"\x06lowest\x18\x03 \x01(\x04R\x06lowest\x12*\n" +
-	"\x05tasks\x18\x04 \x03(\v2\x14.storage.v1.TaskSpecR\x05tasks\"0\n" +
+	"\x05tasks\x18\x04 \x03(\v2\x14.storage.v1.TaskSpecR\x05tasks\"F\n" +
 	"\x06Cancel\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12\x14\n" +
-	"\x05force\x18\x02 \x01(\bR\x05force\"4\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\x12\x14\n" +
+	"\x05purge\x18\x03 \x01(\bR\x05purge\"4\n" +
 	"\x05Retry\x12+\n" +
 	"\x05items\x18\x01 \x03(\v2\x15.storage.v1.RetryItemR\x05items\"m\n" +
 	"\tRetryItem\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x10\n" +
 	"\x03gen\x18\x02 \x01(\rR\x03gen\x12\x14\n" +
 	"\x05found\x18\x03 \x01(\bR\x05found\x12(\n" +
-	"\x04spec\x18\x04 \x01(\v2\x14.storage.v1.TaskSpecR\x04spec\"F\n" +
+	"\x04spec\x18\x04 \x01(\v2\x14.storage.v1.TaskSpecR\x04spec\"b\n" +
 	"\x04Pool\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05slots\x18\x02 \x01(\rR\x05slots\x12\x14\n" +
-	"\x05kinds\x18\x03 \x03(\tR\x05kinds\"\xc3\x01\n" +
+	"\x05kinds\x18\x03 \x03(\tR\x05kinds\x12\x1a\n" +
+	"\bprefetch\x18\x04 \x01(\rR\bprefetch\"\xc3\x01\n" +
 	"\n" +
 	"WorkerInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
@@ -1965,15 +2222,30 @@ const file_storage_v1_log_proto_rawDesc = "" +
 	"\tpermanent\x18\x05 \x01(\bR\tpermanent\x12\x1f\n" +
 	"\vretry_after\x18\x06 \x01(\x03R\n" +
 	"retryAfter\x12\x16\n" +
-	"\x06detail\x18\a \x01(\fR\x06detail\":\n" +
+	"\x06detail\x18\a \x01(\fR\x06detail\"\xcc\x01\n" +
 	"\fQueueCommand\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06weight\x18\x02 \x01(\rR\x06weight\"3\n" +
+	"\x06weight\x18\x02 \x01(\rR\x06weight\x12\x16\n" +
+	"\x06fields\x18\x03 \x01(\rR\x06fields\x12\x14\n" +
+	"\x05depth\x18\x04 \x01(\x04R\x05depth\x12\x1d\n" +
+	"\n" +
+	"max_leases\x18\x05 \x01(\rR\tmaxLeases\x12\x1c\n" +
+	"\tretention\x18\x06 \x01(\x03R\tretention\x12%\n" +
+	"\x0edead_retention\x18\a \x01(\x03R\rdeadRetention\"3\n" +
 	"\x06Forget\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.storage.v1.DeadRefR\x05items\"+\n" +
 	"\aDeadRef\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x10\n" +
-	"\x03gen\x18\x02 \x01(\rR\x03genB\x9e\x01\n" +
+	"\x03gen\x18\x02 \x01(\rR\x03gen\"6\n" +
+	"\x06Delete\x12,\n" +
+	"\x05items\x18\x01 \x03(\v2\x16.storage.v1.DeleteItemR\x05items\"D\n" +
+	"\n" +
+	"DeleteItem\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x10\n" +
+	"\x03gen\x18\x02 \x01(\rR\x03gen\x12\x14\n" +
+	"\x05found\x18\x03 \x01(\bR\x05found\" \n" +
+	"\bSetLogic\x12\x14\n" +
+	"\x05logic\x18\x01 \x01(\rR\x05logicB\x9e\x01\n" +
 	"\x0ecom.storage.v1B\bLogProtoP\x01Z9github.com/yardmaster/yardmaster/gen/storage/v1;storagev1\xa2\x02\x03SXX\xaa\x02\n" +
 	"Storage.V1\xca\x02\n" +
 	"Storage\\V1\xe2\x02\x16Storage\\V1\\GPBMetadata\xea\x02\vStorage::V1b\x06proto3"
@@ -1990,7 +2262,7 @@ func file_storage_v1_log_proto_rawDescGZIP() []byte {
 	return file_storage_v1_log_proto_rawDescData
 }
 
-var file_storage_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_storage_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_storage_v1_log_proto_goTypes = []any{
 	(*Entry)(nil),          // 0: storage.v1.Entry
 	(*Command)(nil),        // 1: storage.v1.Command
@@ -2014,6 +2286,9 @@ var file_storage_v1_log_proto_goTypes = []any{
 	(*QueueCommand)(nil),   // 19: storage.v1.QueueCommand
 	(*Forget)(nil),         // 20: storage.v1.Forget
 	(*DeadRef)(nil),        // 21: storage.v1.DeadRef
+	(*Delete)(nil),         // 22: storage.v1.Delete
+	(*DeleteItem)(nil),     // 23: storage.v1.DeleteItem
+	(*SetLogic)(nil),       // 24: storage.v1.SetLogic
 }
 var file_storage_v1_log_proto_depIdxs = []int32{
 	1,  // 0: storage.v1.Entry.commands:type_name -> storage.v1.Command
@@ -2027,24 +2302,27 @@ var file_storage_v1_log_proto_depIdxs = []int32{
 	17, // 8: storage.v1.Command.outcomes:type_name -> storage.v1.Outcomes
 	19, // 9: storage.v1.Command.queue:type_name -> storage.v1.QueueCommand
 	20, // 10: storage.v1.Command.forget:type_name -> storage.v1.Forget
-	2,  // 11: storage.v1.BeginTerm.limits:type_name -> storage.v1.Limits
-	4,  // 12: storage.v1.TaskSpec.require:type_name -> storage.v1.Label
-	5,  // 13: storage.v1.TaskSpec.policy:type_name -> storage.v1.Policy
-	6,  // 14: storage.v1.Submit.tasks:type_name -> storage.v1.TaskSpec
-	10, // 15: storage.v1.Retry.items:type_name -> storage.v1.RetryItem
-	6,  // 16: storage.v1.RetryItem.spec:type_name -> storage.v1.TaskSpec
-	4,  // 17: storage.v1.WorkerInfo.labels:type_name -> storage.v1.Label
-	11, // 18: storage.v1.WorkerInfo.pools:type_name -> storage.v1.Pool
-	12, // 19: storage.v1.OpenSession.worker:type_name -> storage.v1.WorkerInfo
-	13, // 20: storage.v1.OpenSession.tokens:type_name -> storage.v1.KnownToken
-	13, // 21: storage.v1.ResumeSession.tokens:type_name -> storage.v1.KnownToken
-	18, // 22: storage.v1.Outcomes.list:type_name -> storage.v1.Outcome
-	21, // 23: storage.v1.Forget.items:type_name -> storage.v1.DeadRef
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	22, // 11: storage.v1.Command.delete:type_name -> storage.v1.Delete
+	24, // 12: storage.v1.Command.set_logic:type_name -> storage.v1.SetLogic
+	2,  // 13: storage.v1.BeginTerm.limits:type_name -> storage.v1.Limits
+	4,  // 14: storage.v1.TaskSpec.require:type_name -> storage.v1.Label
+	5,  // 15: storage.v1.TaskSpec.policy:type_name -> storage.v1.Policy
+	6,  // 16: storage.v1.Submit.tasks:type_name -> storage.v1.TaskSpec
+	10, // 17: storage.v1.Retry.items:type_name -> storage.v1.RetryItem
+	6,  // 18: storage.v1.RetryItem.spec:type_name -> storage.v1.TaskSpec
+	4,  // 19: storage.v1.WorkerInfo.labels:type_name -> storage.v1.Label
+	11, // 20: storage.v1.WorkerInfo.pools:type_name -> storage.v1.Pool
+	12, // 21: storage.v1.OpenSession.worker:type_name -> storage.v1.WorkerInfo
+	13, // 22: storage.v1.OpenSession.tokens:type_name -> storage.v1.KnownToken
+	13, // 23: storage.v1.ResumeSession.tokens:type_name -> storage.v1.KnownToken
+	18, // 24: storage.v1.Outcomes.list:type_name -> storage.v1.Outcome
+	21, // 25: storage.v1.Forget.items:type_name -> storage.v1.DeadRef
+	23, // 26: storage.v1.Delete.items:type_name -> storage.v1.DeleteItem
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_log_proto_init() }
@@ -2063,6 +2341,8 @@ func file_storage_v1_log_proto_init() {
 		(*Command_Outcomes)(nil),
 		(*Command_Queue)(nil),
 		(*Command_Forget)(nil),
+		(*Command_Delete)(nil),
+		(*Command_SetLogic)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2070,7 +2350,7 @@ func file_storage_v1_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_log_proto_rawDesc), len(file_storage_v1_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

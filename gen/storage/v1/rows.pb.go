@@ -89,7 +89,9 @@ type Detail struct {
 	// OutcomeFailed: signal.
 	Signal string `protobuf:"bytes,4,opt,name=signal,proto3" json:"signal,omitempty"`
 	// OutcomeFailed: stack or tail of stderr.
-	Text          string `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
+	Text string `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
+	// How long the handler ran, in nanoseconds, plus one; 0: not known.
+	Ran           int64 `protobuf:"varint,6,opt,name=ran,proto3" json:"ran,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,7 +161,96 @@ func (x *Detail) GetText() string {
 	return ""
 }
 
-// Attempt is the last failed attempt of a live task, or of a finished one.
+func (x *Detail) GetRan() int64 {
+	if x != nil {
+		return x.Ran
+	}
+	return 0
+}
+
+// Attempts are the last charged attempts of a task, live or finished: at most 10, oldest first.
+type Attempts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Format 1 kept one: its cause.
+	Cause uint32 `protobuf:"varint,1,opt,name=cause,proto3" json:"cause,omitempty"`
+	// Format 1: its number.
+	Attempt uint32 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Format 1: what it reported.
+	Detail *Detail `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	// The attempts.
+	List []*Attempt `protobuf:"bytes,4,rep,name=list,proto3" json:"list,omitempty"`
+	// How many came before those listed.
+	Earlier       uint32 `protobuf:"varint,5,opt,name=earlier,proto3" json:"earlier,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attempts) Reset() {
+	*x = Attempts{}
+	mi := &file_storage_v1_rows_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attempts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attempts) ProtoMessage() {}
+
+func (x *Attempts) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_rows_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attempts.ProtoReflect.Descriptor instead.
+func (*Attempts) Descriptor() ([]byte, []int) {
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Attempts) GetCause() uint32 {
+	if x != nil {
+		return x.Cause
+	}
+	return 0
+}
+
+func (x *Attempts) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Attempts) GetDetail() *Detail {
+	if x != nil {
+		return x.Detail
+	}
+	return nil
+}
+
+func (x *Attempts) GetList() []*Attempt {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+func (x *Attempts) GetEarlier() uint32 {
+	if x != nil {
+		return x.Earlier
+	}
+	return 0
+}
+
+// Attempt is one charged attempt that failed or was lost.
 type Attempt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Cause.
@@ -167,14 +258,26 @@ type Attempt struct {
 	// Number of the attempt.
 	Attempt uint32 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// What it reported; absent if there was no report.
-	Detail        *Detail `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	Detail *Detail `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Generation.
+	Gen uint32 `protobuf:"varint,4,opt,name=gen,proto3" json:"gen,omitempty"`
+	// Token.
+	Token uint64 `protobuf:"varint,5,opt,name=token,proto3" json:"token,omitempty"`
+	// Session.
+	Session uint64 `protobuf:"varint,6,opt,name=session,proto3" json:"session,omitempty"`
+	// Worker.
+	Worker string `protobuf:"bytes,7,opt,name=worker,proto3" json:"worker,omitempty"`
+	// When it was granted.
+	Granted int64 `protobuf:"varint,8,opt,name=granted,proto3" json:"granted,omitempty"`
+	// When it ended.
+	Ended         int64 `protobuf:"varint,9,opt,name=ended,proto3" json:"ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_storage_v1_rows_proto_msgTypes[2]
+	mi := &file_storage_v1_rows_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -186,7 +289,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_rows_proto_msgTypes[2]
+	mi := &file_storage_v1_rows_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -199,7 +302,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_storage_v1_rows_proto_rawDescGZIP(), []int{2}
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Attempt) GetCause() uint32 {
@@ -221,6 +324,48 @@ func (x *Attempt) GetDetail() *Detail {
 		return x.Detail
 	}
 	return nil
+}
+
+func (x *Attempt) GetGen() uint32 {
+	if x != nil {
+		return x.Gen
+	}
+	return 0
+}
+
+func (x *Attempt) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *Attempt) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *Attempt) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Attempt) GetGranted() int64 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *Attempt) GetEnded() int64 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
 }
 
 // Finished is a finished task, kept until its retention is over.
@@ -255,14 +400,18 @@ type Finished struct {
 	// What the accepted outcome carried.
 	Detail *Detail `protobuf:"bytes,14,opt,name=detail,proto3" json:"detail,omitempty"`
 	// The last failed attempt, if another than the accepted outcome.
-	LastFailure   *Attempt `protobuf:"bytes,15,opt,name=last_failure,json=lastFailure,proto3" json:"last_failure,omitempty"`
+	LastFailure *Attempt `protobuf:"bytes,15,opt,name=last_failure,json=lastFailure,proto3" json:"last_failure,omitempty"`
+	// When the lease of the accepted outcome was granted.
+	Granted int64 `protobuf:"varint,16,opt,name=granted,proto3" json:"granted,omitempty"`
+	// There is a row of attempts.
+	HasAttempts   bool `protobuf:"varint,17,opt,name=has_attempts,json=hasAttempts,proto3" json:"has_attempts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Finished) Reset() {
 	*x = Finished{}
-	mi := &file_storage_v1_rows_proto_msgTypes[3]
+	mi := &file_storage_v1_rows_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -274,7 +423,7 @@ func (x *Finished) String() string {
 func (*Finished) ProtoMessage() {}
 
 func (x *Finished) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_rows_proto_msgTypes[3]
+	mi := &file_storage_v1_rows_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -287,7 +436,7 @@ func (x *Finished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finished.ProtoReflect.Descriptor instead.
 func (*Finished) Descriptor() ([]byte, []int) {
-	return file_storage_v1_rows_proto_rawDescGZIP(), []int{3}
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Finished) GetState() uint32 {
@@ -395,6 +544,20 @@ func (x *Finished) GetLastFailure() *Attempt {
 	return nil
 }
 
+func (x *Finished) GetGranted() int64 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *Finished) GetHasAttempts() bool {
+	if x != nil {
+		return x.HasAttempts
+	}
+	return false
+}
+
 // Globals holds the state's scalars.
 type Globals struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -427,14 +590,18 @@ type Globals struct {
 	// Counter of dead letters.
 	LastDead uint64 `protobuf:"varint,14,opt,name=last_dead,json=lastDead,proto3" json:"last_dead,omitempty"`
 	// Fairness between queues.
-	VirtualTime   uint64 `protobuf:"varint,15,opt,name=virtual_time,json=virtualTime,proto3" json:"virtual_time,omitempty"`
+	VirtualTime uint64 `protobuf:"varint,15,opt,name=virtual_time,json=virtualTime,proto3" json:"virtual_time,omitempty"`
+	// Logic version in force; 0: 1.
+	Logic uint32 `protobuf:"varint,16,opt,name=logic,proto3" json:"logic,omitempty"`
+	// Counter of events.
+	LastPosition  uint64 `protobuf:"varint,17,opt,name=last_position,json=lastPosition,proto3" json:"last_position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Globals) Reset() {
 	*x = Globals{}
-	mi := &file_storage_v1_rows_proto_msgTypes[4]
+	mi := &file_storage_v1_rows_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -446,7 +613,7 @@ func (x *Globals) String() string {
 func (*Globals) ProtoMessage() {}
 
 func (x *Globals) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_rows_proto_msgTypes[4]
+	mi := &file_storage_v1_rows_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -459,7 +626,7 @@ func (x *Globals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Globals.ProtoReflect.Descriptor instead.
 func (*Globals) Descriptor() ([]byte, []int) {
-	return file_storage_v1_rows_proto_rawDescGZIP(), []int{4}
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Globals) GetNow() int64 {
@@ -567,6 +734,20 @@ func (x *Globals) GetVirtualTime() uint64 {
 	return 0
 }
 
+func (x *Globals) GetLogic() uint32 {
+	if x != nil {
+		return x.Logic
+	}
+	return 0
+}
+
+func (x *Globals) GetLastPosition() uint64 {
+	if x != nil {
+		return x.LastPosition
+	}
+	return 0
+}
+
 // Queue is a queue.
 type Queue struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -577,14 +758,22 @@ type Queue struct {
 	// Paused.
 	Paused bool `protobuf:"varint,3,opt,name=paused,proto3" json:"paused,omitempty"`
 	// Fairness position.
-	Pass          uint64 `protobuf:"varint,4,opt,name=pass,proto3" json:"pass,omitempty"`
+	Pass uint64 `protobuf:"varint,4,opt,name=pass,proto3" json:"pass,omitempty"`
+	// Depth; 0: the cluster's.
+	Depth uint64 `protobuf:"varint,5,opt,name=depth,proto3" json:"depth,omitempty"`
+	// Leases at once; 0: no bound.
+	MaxLeases uint32 `protobuf:"varint,6,opt,name=max_leases,json=maxLeases,proto3" json:"max_leases,omitempty"`
+	// Retention of finished tasks, plus one; 0: the default.
+	Retention int64 `protobuf:"varint,7,opt,name=retention,proto3" json:"retention,omitempty"`
+	// Retention of dead letters, plus one; 0: the default.
+	DeadRetention int64 `protobuf:"varint,8,opt,name=dead_retention,json=deadRetention,proto3" json:"dead_retention,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Queue) Reset() {
 	*x = Queue{}
-	mi := &file_storage_v1_rows_proto_msgTypes[5]
+	mi := &file_storage_v1_rows_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -596,7 +785,7 @@ func (x *Queue) String() string {
 func (*Queue) ProtoMessage() {}
 
 func (x *Queue) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_rows_proto_msgTypes[5]
+	mi := &file_storage_v1_rows_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -609,7 +798,7 @@ func (x *Queue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Queue.ProtoReflect.Descriptor instead.
 func (*Queue) Descriptor() ([]byte, []int) {
-	return file_storage_v1_rows_proto_rawDescGZIP(), []int{5}
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Queue) GetName() string {
@@ -640,6 +829,34 @@ func (x *Queue) GetPass() uint64 {
 	return 0
 }
 
+func (x *Queue) GetDepth() uint64 {
+	if x != nil {
+		return x.Depth
+	}
+	return 0
+}
+
+func (x *Queue) GetMaxLeases() uint32 {
+	if x != nil {
+		return x.MaxLeases
+	}
+	return 0
+}
+
+func (x *Queue) GetRetention() int64 {
+	if x != nil {
+		return x.Retention
+	}
+	return 0
+}
+
+func (x *Queue) GetDeadRetention() int64 {
+	if x != nil {
+		return x.DeadRetention
+	}
+	return 0
+}
+
 // Shape is what matching needs to know of tasks alike.
 type Shape struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -650,14 +867,20 @@ type Shape struct {
 	// Worker labels required.
 	Require []*Label `protobuf:"bytes,3,rep,name=require,proto3" json:"require,omitempty"`
 	// Slots.
-	Weight        uint32 `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	Weight uint32 `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	// Its tasks are suspects.
+	Suspect bool `protobuf:"varint,5,opt,name=suspect,proto3" json:"suspect,omitempty"`
+	// Log time since which its first task has waited for slots that are too few; 0: it doesn't.
+	HeadSince int64 `protobuf:"varint,6,opt,name=head_since,json=headSince,proto3" json:"head_since,omitempty"`
+	// Session whose freed slots are kept for it; 0: none.
+	Reserved      uint64 `protobuf:"varint,7,opt,name=reserved,proto3" json:"reserved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Shape) Reset() {
 	*x = Shape{}
-	mi := &file_storage_v1_rows_proto_msgTypes[6]
+	mi := &file_storage_v1_rows_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +892,7 @@ func (x *Shape) String() string {
 func (*Shape) ProtoMessage() {}
 
 func (x *Shape) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_rows_proto_msgTypes[6]
+	mi := &file_storage_v1_rows_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +905,7 @@ func (x *Shape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Shape.ProtoReflect.Descriptor instead.
 func (*Shape) Descriptor() ([]byte, []int) {
-	return file_storage_v1_rows_proto_rawDescGZIP(), []int{6}
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Shape) GetQueue() uint32 {
@@ -709,6 +932,27 @@ func (x *Shape) GetRequire() []*Label {
 func (x *Shape) GetWeight() uint32 {
 	if x != nil {
 		return x.Weight
+	}
+	return 0
+}
+
+func (x *Shape) GetSuspect() bool {
+	if x != nil {
+		return x.Suspect
+	}
+	return false
+}
+
+func (x *Shape) GetHeadSince() int64 {
+	if x != nil {
+		return x.HeadSince
+	}
+	return 0
+}
+
+func (x *Shape) GetReserved() uint64 {
+	if x != nil {
+		return x.Reserved
 	}
 	return 0
 }
@@ -754,7 +998,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_storage_v1_rows_proto_msgTypes[7]
+	mi := &file_storage_v1_rows_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +1010,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_rows_proto_msgTypes[7]
+	mi := &file_storage_v1_rows_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +1023,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_storage_v1_rows_proto_rawDescGZIP(), []int{7}
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Task) GetToken() uint64 {
@@ -917,7 +1161,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_storage_v1_rows_proto_msgTypes[8]
+	mi := &file_storage_v1_rows_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1173,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_rows_proto_msgTypes[8]
+	mi := &file_storage_v1_rows_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1186,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_storage_v1_rows_proto_rawDescGZIP(), []int{8}
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Lease) GetTask() uint64 {
@@ -1027,7 +1271,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_storage_v1_rows_proto_msgTypes[9]
+	mi := &file_storage_v1_rows_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1283,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_rows_proto_msgTypes[9]
+	mi := &file_storage_v1_rows_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1296,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_storage_v1_rows_proto_rawDescGZIP(), []int{9}
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Session) GetWorker() *WorkerInfo {
@@ -1158,7 +1402,7 @@ type Producer struct {
 
 func (x *Producer) Reset() {
 	*x = Producer{}
-	mi := &file_storage_v1_rows_proto_msgTypes[10]
+	mi := &file_storage_v1_rows_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1414,7 @@ func (x *Producer) String() string {
 func (*Producer) ProtoMessage() {}
 
 func (x *Producer) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_rows_proto_msgTypes[10]
+	mi := &file_storage_v1_rows_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +1427,7 @@ func (x *Producer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Producer.ProtoReflect.Descriptor instead.
 func (*Producer) Descriptor() ([]byte, []int) {
-	return file_storage_v1_rows_proto_rawDescGZIP(), []int{10}
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Producer) GetId() []byte {
@@ -1240,7 +1484,7 @@ type ProducerAnswer struct {
 
 func (x *ProducerAnswer) Reset() {
 	*x = ProducerAnswer{}
-	mi := &file_storage_v1_rows_proto_msgTypes[11]
+	mi := &file_storage_v1_rows_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1496,7 @@ func (x *ProducerAnswer) String() string {
 func (*ProducerAnswer) ProtoMessage() {}
 
 func (x *ProducerAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_rows_proto_msgTypes[11]
+	mi := &file_storage_v1_rows_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1509,7 @@ func (x *ProducerAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProducerAnswer.ProtoReflect.Descriptor instead.
 func (*ProducerAnswer) Descriptor() ([]byte, []int) {
-	return file_storage_v1_rows_proto_rawDescGZIP(), []int{11}
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ProducerAnswer) GetNumber() uint64 {
@@ -1320,7 +1564,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_storage_v1_rows_proto_msgTypes[12]
+	mi := &file_storage_v1_rows_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +1576,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_rows_proto_msgTypes[12]
+	mi := &file_storage_v1_rows_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +1589,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_storage_v1_rows_proto_rawDescGZIP(), []int{12}
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Key) GetKey() []byte {
@@ -1391,7 +1635,7 @@ type Dead struct {
 
 func (x *Dead) Reset() {
 	*x = Dead{}
-	mi := &file_storage_v1_rows_proto_msgTypes[13]
+	mi := &file_storage_v1_rows_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1647,7 @@ func (x *Dead) String() string {
 func (*Dead) ProtoMessage() {}
 
 func (x *Dead) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_rows_proto_msgTypes[13]
+	mi := &file_storage_v1_rows_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1660,7 @@ func (x *Dead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dead.ProtoReflect.Descriptor instead.
 func (*Dead) Descriptor() ([]byte, []int) {
-	return file_storage_v1_rows_proto_rawDescGZIP(), []int{13}
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Dead) GetTask() uint64 {
@@ -1457,7 +1701,7 @@ type Manifest struct {
 
 func (x *Manifest) Reset() {
 	*x = Manifest{}
-	mi := &file_storage_v1_rows_proto_msgTypes[14]
+	mi := &file_storage_v1_rows_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1713,7 @@ func (x *Manifest) String() string {
 func (*Manifest) ProtoMessage() {}
 
 func (x *Manifest) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_rows_proto_msgTypes[14]
+	mi := &file_storage_v1_rows_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1726,7 @@ func (x *Manifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
 func (*Manifest) Descriptor() ([]byte, []int) {
-	return file_storage_v1_rows_proto_rawDescGZIP(), []int{14}
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Manifest) GetFormat() uint32 {
@@ -1521,17 +1765,30 @@ const file_storage_v1_rows_proto_rawDesc = "" +
 	"storage.v1\x1a\x14storage/v1/log.proto\"K\n" +
 	"\x04Body\x12\x18\n" +
 	"\apayload\x18\x01 \x01(\fR\apayload\x12)\n" +
-	"\x06labels\x18\x02 \x03(\v2\x11.storage.v1.LabelR\x06labels\"\x83\x01\n" +
+	"\x06labels\x18\x02 \x03(\v2\x11.storage.v1.LabelR\x06labels\"\x95\x01\n" +
 	"\x06Detail\x12\x16\n" +
 	"\x06result\x18\x01 \x01(\fR\x06result\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1b\n" +
 	"\texit_code\x18\x03 \x01(\x05R\bexitCode\x12\x16\n" +
 	"\x06signal\x18\x04 \x01(\tR\x06signal\x12\x12\n" +
-	"\x04text\x18\x05 \x01(\tR\x04text\"e\n" +
+	"\x04text\x18\x05 \x01(\tR\x04text\x12\x10\n" +
+	"\x03ran\x18\x06 \x01(\x03R\x03ran\"\xa9\x01\n" +
+	"\bAttempts\x12\x14\n" +
+	"\x05cause\x18\x01 \x01(\rR\x05cause\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\rR\aattempt\x12*\n" +
+	"\x06detail\x18\x03 \x01(\v2\x12.storage.v1.DetailR\x06detail\x12'\n" +
+	"\x04list\x18\x04 \x03(\v2\x13.storage.v1.AttemptR\x04list\x12\x18\n" +
+	"\aearlier\x18\x05 \x01(\rR\aearlier\"\xef\x01\n" +
 	"\aAttempt\x12\x14\n" +
 	"\x05cause\x18\x01 \x01(\rR\x05cause\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12*\n" +
-	"\x06detail\x18\x03 \x01(\v2\x12.storage.v1.DetailR\x06detail\"\xd6\x03\n" +
+	"\x06detail\x18\x03 \x01(\v2\x12.storage.v1.DetailR\x06detail\x12\x10\n" +
+	"\x03gen\x18\x04 \x01(\rR\x03gen\x12\x14\n" +
+	"\x05token\x18\x05 \x01(\x04R\x05token\x12\x18\n" +
+	"\asession\x18\x06 \x01(\x04R\asession\x12\x16\n" +
+	"\x06worker\x18\a \x01(\tR\x06worker\x12\x18\n" +
+	"\agranted\x18\b \x01(\x03R\agranted\x12\x14\n" +
+	"\x05ended\x18\t \x01(\x03R\x05ended\"\x93\x04\n" +
 	"\bFinished\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\rR\x05state\x12\x14\n" +
 	"\x05cause\x18\x02 \x01(\rR\x05cause\x12\x10\n" +
@@ -1549,7 +1806,9 @@ const file_storage_v1_rows_proto_rawDesc = "" +
 	"\asession\x18\f \x01(\x04R\asession\x12\x16\n" +
 	"\x06worker\x18\r \x01(\tR\x06worker\x12*\n" +
 	"\x06detail\x18\x0e \x01(\v2\x12.storage.v1.DetailR\x06detail\x126\n" +
-	"\flast_failure\x18\x0f \x01(\v2\x13.storage.v1.AttemptR\vlastFailure\"\xcc\x03\n" +
+	"\flast_failure\x18\x0f \x01(\v2\x13.storage.v1.AttemptR\vlastFailure\x12\x18\n" +
+	"\agranted\x18\x10 \x01(\x03R\agranted\x12!\n" +
+	"\fhas_attempts\x18\x11 \x01(\bR\vhasAttempts\"\x87\x04\n" +
 	"\aGlobals\x12\x10\n" +
 	"\x03now\x18\x01 \x01(\x03R\x03now\x12\x16\n" +
 	"\x06served\x18\x02 \x01(\x03R\x06served\x12\x12\n" +
@@ -1570,17 +1829,28 @@ const file_storage_v1_rows_proto_rawDesc = "" +
 	"\blast_use\x18\f \x01(\x04R\alastUse\x12\x19\n" +
 	"\blast_key\x18\r \x01(\x04R\alastKey\x12\x1b\n" +
 	"\tlast_dead\x18\x0e \x01(\x04R\blastDead\x12!\n" +
-	"\fvirtual_time\x18\x0f \x01(\x04R\vvirtualTime\"_\n" +
+	"\fvirtual_time\x18\x0f \x01(\x04R\vvirtualTime\x12\x14\n" +
+	"\x05logic\x18\x10 \x01(\rR\x05logic\x12#\n" +
+	"\rlast_position\x18\x11 \x01(\x04R\flastPosition\"\xd9\x01\n" +
 	"\x05Queue\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06weight\x18\x02 \x01(\rR\x06weight\x12\x16\n" +
 	"\x06paused\x18\x03 \x01(\bR\x06paused\x12\x12\n" +
-	"\x04pass\x18\x04 \x01(\x04R\x04pass\"v\n" +
+	"\x04pass\x18\x04 \x01(\x04R\x04pass\x12\x14\n" +
+	"\x05depth\x18\x05 \x01(\x04R\x05depth\x12\x1d\n" +
+	"\n" +
+	"max_leases\x18\x06 \x01(\rR\tmaxLeases\x12\x1c\n" +
+	"\tretention\x18\a \x01(\x03R\tretention\x12%\n" +
+	"\x0edead_retention\x18\b \x01(\x03R\rdeadRetention\"\xcb\x01\n" +
 	"\x05Shape\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\rR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12+\n" +
 	"\arequire\x18\x03 \x03(\v2\x11.storage.v1.LabelR\arequire\x12\x16\n" +
-	"\x06weight\x18\x04 \x01(\rR\x06weight\"\xa9\x03\n" +
+	"\x06weight\x18\x04 \x01(\rR\x06weight\x12\x18\n" +
+	"\asuspect\x18\x05 \x01(\bR\asuspect\x12\x1d\n" +
+	"\n" +
+	"head_since\x18\x06 \x01(\x03R\theadSince\x12\x1a\n" +
+	"\breserved\x18\a \x01(\x04R\breserved\"\xa9\x03\n" +
 	"\x04Task\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\x04R\x05token\x12\x10\n" +
 	"\x03due\x18\x02 \x01(\x03R\x03due\x12\x19\n" +
@@ -1672,46 +1942,49 @@ func file_storage_v1_rows_proto_rawDescGZIP() []byte {
 	return file_storage_v1_rows_proto_rawDescData
 }
 
-var file_storage_v1_rows_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_storage_v1_rows_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_storage_v1_rows_proto_goTypes = []any{
 	(*Body)(nil),           // 0: storage.v1.Body
 	(*Detail)(nil),         // 1: storage.v1.Detail
-	(*Attempt)(nil),        // 2: storage.v1.Attempt
-	(*Finished)(nil),       // 3: storage.v1.Finished
-	(*Globals)(nil),        // 4: storage.v1.Globals
-	(*Queue)(nil),          // 5: storage.v1.Queue
-	(*Shape)(nil),          // 6: storage.v1.Shape
-	(*Task)(nil),           // 7: storage.v1.Task
-	(*Lease)(nil),          // 8: storage.v1.Lease
-	(*Session)(nil),        // 9: storage.v1.Session
-	(*Producer)(nil),       // 10: storage.v1.Producer
-	(*ProducerAnswer)(nil), // 11: storage.v1.ProducerAnswer
-	(*Key)(nil),            // 12: storage.v1.Key
-	(*Dead)(nil),           // 13: storage.v1.Dead
-	(*Manifest)(nil),       // 14: storage.v1.Manifest
-	nil,                    // 15: storage.v1.Manifest.RowsEntry
-	(*Label)(nil),          // 16: storage.v1.Label
-	(*TaskSpec)(nil),       // 17: storage.v1.TaskSpec
-	(*Limits)(nil),         // 18: storage.v1.Limits
-	(*WorkerInfo)(nil),     // 19: storage.v1.WorkerInfo
+	(*Attempts)(nil),       // 2: storage.v1.Attempts
+	(*Attempt)(nil),        // 3: storage.v1.Attempt
+	(*Finished)(nil),       // 4: storage.v1.Finished
+	(*Globals)(nil),        // 5: storage.v1.Globals
+	(*Queue)(nil),          // 6: storage.v1.Queue
+	(*Shape)(nil),          // 7: storage.v1.Shape
+	(*Task)(nil),           // 8: storage.v1.Task
+	(*Lease)(nil),          // 9: storage.v1.Lease
+	(*Session)(nil),        // 10: storage.v1.Session
+	(*Producer)(nil),       // 11: storage.v1.Producer
+	(*ProducerAnswer)(nil), // 12: storage.v1.ProducerAnswer
+	(*Key)(nil),            // 13: storage.v1.Key
+	(*Dead)(nil),           // 14: storage.v1.Dead
+	(*Manifest)(nil),       // 15: storage.v1.Manifest
+	nil,                    // 16: storage.v1.Manifest.RowsEntry
+	(*Label)(nil),          // 17: storage.v1.Label
+	(*TaskSpec)(nil),       // 18: storage.v1.TaskSpec
+	(*Limits)(nil),         // 19: storage.v1.Limits
+	(*WorkerInfo)(nil),     // 20: storage.v1.WorkerInfo
 }
 var file_storage_v1_rows_proto_depIdxs = []int32{
-	16, // 0: storage.v1.Body.labels:type_name -> storage.v1.Label
-	1,  // 1: storage.v1.Attempt.detail:type_name -> storage.v1.Detail
-	17, // 2: storage.v1.Finished.spec:type_name -> storage.v1.TaskSpec
-	16, // 3: storage.v1.Finished.labels:type_name -> storage.v1.Label
-	1,  // 4: storage.v1.Finished.detail:type_name -> storage.v1.Detail
-	2,  // 5: storage.v1.Finished.last_failure:type_name -> storage.v1.Attempt
-	18, // 6: storage.v1.Globals.limits:type_name -> storage.v1.Limits
-	16, // 7: storage.v1.Shape.require:type_name -> storage.v1.Label
-	19, // 8: storage.v1.Session.worker:type_name -> storage.v1.WorkerInfo
-	11, // 9: storage.v1.Producer.answers:type_name -> storage.v1.ProducerAnswer
-	15, // 10: storage.v1.Manifest.rows:type_name -> storage.v1.Manifest.RowsEntry
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	17, // 0: storage.v1.Body.labels:type_name -> storage.v1.Label
+	1,  // 1: storage.v1.Attempts.detail:type_name -> storage.v1.Detail
+	3,  // 2: storage.v1.Attempts.list:type_name -> storage.v1.Attempt
+	1,  // 3: storage.v1.Attempt.detail:type_name -> storage.v1.Detail
+	18, // 4: storage.v1.Finished.spec:type_name -> storage.v1.TaskSpec
+	17, // 5: storage.v1.Finished.labels:type_name -> storage.v1.Label
+	1,  // 6: storage.v1.Finished.detail:type_name -> storage.v1.Detail
+	3,  // 7: storage.v1.Finished.last_failure:type_name -> storage.v1.Attempt
+	19, // 8: storage.v1.Globals.limits:type_name -> storage.v1.Limits
+	17, // 9: storage.v1.Shape.require:type_name -> storage.v1.Label
+	20, // 10: storage.v1.Session.worker:type_name -> storage.v1.WorkerInfo
+	12, // 11: storage.v1.Producer.answers:type_name -> storage.v1.ProducerAnswer
+	16, // 12: storage.v1.Manifest.rows:type_name -> storage.v1.Manifest.RowsEntry
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_rows_proto_init() }
@@ -1726,7 +1999,7 @@ func file_storage_v1_rows_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_rows_proto_rawDesc), len(file_storage_v1_rows_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -81,7 +81,7 @@ func (x Worker_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Worker_State.Descriptor instead.
 func (Worker_State) EnumDescriptor() ([]byte, []int) {
-	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{2, 0}
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{3, 0}
 }
 
 // OperatorServiceStatusRequest asks for the status.
@@ -167,7 +167,13 @@ type OperatorServiceStatusResponse struct {
 	DiskFreeBytes uint64 `protobuf:"varint,16,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
 	// The state's hash at applied_index, as hex: equal on every replica. Computed only if the coordinator was asked to by
 	// include_hash.
-	StateHash     string `protobuf:"bytes,17,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	StateHash string `protobuf:"bytes,17,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	// Version of the rules that the state machine follows.
+	LogicVersion uint32 `protobuf:"varint,18,opt,name=logic_version,json=logicVersion,proto3" json:"logic_version,omitempty"`
+	// Position of the last event.
+	LastPosition uint64 `protobuf:"varint,19,opt,name=last_position,json=lastPosition,proto3" json:"last_position,omitempty"`
+	// What has happened since start_time.
+	Totals        *Totals `protobuf:"bytes,20,opt,name=totals,proto3" json:"totals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,6 +327,145 @@ func (x *OperatorServiceStatusResponse) GetStateHash() string {
 	return ""
 }
 
+func (x *OperatorServiceStatusResponse) GetLogicVersion() uint32 {
+	if x != nil {
+		return x.LogicVersion
+	}
+	return 0
+}
+
+func (x *OperatorServiceStatusResponse) GetLastPosition() uint64 {
+	if x != nil {
+		return x.LastPosition
+	}
+	return 0
+}
+
+func (x *OperatorServiceStatusResponse) GetTotals() *Totals {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+// Totals count what happened since the coordinator process started. They begin at zero with each start.
+type Totals struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tasks stored.
+	Submitted uint64 `protobuf:"varint,1,opt,name=submitted,proto3" json:"submitted,omitempty"`
+	// Leases granted.
+	Granted uint64 `protobuf:"varint,2,opt,name=granted,proto3" json:"granted,omitempty"`
+	// Tasks that succeeded.
+	Succeeded uint64 `protobuf:"varint,3,opt,name=succeeded,proto3" json:"succeeded,omitempty"`
+	// Attempts that failed, or were lost with their worker, of tasks that go on.
+	FailedAttempts uint64 `protobuf:"varint,4,opt,name=failed_attempts,json=failedAttempts,proto3" json:"failed_attempts,omitempty"`
+	// Tasks that became dead letters.
+	Dead uint64 `protobuf:"varint,5,opt,name=dead,proto3" json:"dead,omitempty"`
+	// Tasks that were cancelled.
+	Cancelled uint64 `protobuf:"varint,6,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	// Tasks that expired.
+	Expired uint64 `protobuf:"varint,7,opt,name=expired,proto3" json:"expired,omitempty"`
+	// Outcomes that were fenced or gone.
+	RejectedOutcomes uint64 `protobuf:"varint,8,opt,name=rejected_outcomes,json=rejectedOutcomes,proto3" json:"rejected_outcomes,omitempty"`
+	// Leases that went back at no cost.
+	Returned      uint64 `protobuf:"varint,9,opt,name=returned,proto3" json:"returned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Totals) Reset() {
+	*x = Totals{}
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Totals) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Totals) ProtoMessage() {}
+
+func (x *Totals) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Totals.ProtoReflect.Descriptor instead.
+func (*Totals) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Totals) GetSubmitted() uint64 {
+	if x != nil {
+		return x.Submitted
+	}
+	return 0
+}
+
+func (x *Totals) GetGranted() uint64 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *Totals) GetSucceeded() uint64 {
+	if x != nil {
+		return x.Succeeded
+	}
+	return 0
+}
+
+func (x *Totals) GetFailedAttempts() uint64 {
+	if x != nil {
+		return x.FailedAttempts
+	}
+	return 0
+}
+
+func (x *Totals) GetDead() uint64 {
+	if x != nil {
+		return x.Dead
+	}
+	return 0
+}
+
+func (x *Totals) GetCancelled() uint64 {
+	if x != nil {
+		return x.Cancelled
+	}
+	return 0
+}
+
+func (x *Totals) GetExpired() uint64 {
+	if x != nil {
+		return x.Expired
+	}
+	return 0
+}
+
+func (x *Totals) GetRejectedOutcomes() uint64 {
+	if x != nil {
+		return x.RejectedOutcomes
+	}
+	return 0
+}
+
+func (x *Totals) GetReturned() uint64 {
+	if x != nil {
+		return x.Returned
+	}
+	return 0
+}
+
 // Worker is one registered session.
 type Worker struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -345,14 +490,16 @@ type Worker struct {
 	// Where it connects from.
 	RemoteAddress string `protobuf:"bytes,10,opt,name=remote_address,json=remoteAddress,proto3" json:"remote_address,omitempty"`
 	// When the session was opened.
-	OpenTime      *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=open_time,json=openTime,proto3" json:"open_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	OpenTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=open_time,json=openTime,proto3" json:"open_time,omitempty"`
+	// The protocol version that is spoken with it. 0: not known in this term.
+	ProtocolVersion uint32 `protobuf:"varint,12,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[2]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -364,7 +511,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[2]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -377,7 +524,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{2}
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Worker) GetName() string {
@@ -457,6 +604,13 @@ func (x *Worker) GetOpenTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Worker) GetProtocolVersion() uint32 {
+	if x != nil {
+		return x.ProtocolVersion
+	}
+	return 0
+}
+
 // WorkerPool is one pool of a worker and its use.
 type WorkerPool struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -467,14 +621,16 @@ type WorkerPool struct {
 	// Slots that are taken.
 	Used uint32 `protobuf:"varint,3,opt,name=used,proto3" json:"used,omitempty"`
 	// Kinds that run in it.
-	Kinds         []string `protobuf:"bytes,4,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	Kinds []string `protobuf:"bytes,4,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Leases beyond its slots that may be sent ahead.
+	Prefetch      uint32 `protobuf:"varint,5,opt,name=prefetch,proto3" json:"prefetch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WorkerPool) Reset() {
 	*x = WorkerPool{}
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[3]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +642,7 @@ func (x *WorkerPool) String() string {
 func (*WorkerPool) ProtoMessage() {}
 
 func (x *WorkerPool) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[3]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +655,7 @@ func (x *WorkerPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerPool.ProtoReflect.Descriptor instead.
 func (*WorkerPool) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{3}
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *WorkerPool) GetName() string {
@@ -530,6 +686,13 @@ func (x *WorkerPool) GetKinds() []string {
 	return nil
 }
 
+func (x *WorkerPool) GetPrefetch() uint32 {
+	if x != nil {
+		return x.Prefetch
+	}
+	return 0
+}
+
 // ListWorkersRequest asks for a page of workers.
 type ListWorkersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -543,7 +706,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[4]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -555,7 +718,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[4]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -568,7 +731,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{4}
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListWorkersRequest) GetPageSize() uint32 {
@@ -598,7 +761,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[5]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +773,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[5]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +786,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{5}
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -651,7 +814,7 @@ type GetWorkerRequest struct {
 
 func (x *GetWorkerRequest) Reset() {
 	*x = GetWorkerRequest{}
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[6]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +826,7 @@ func (x *GetWorkerRequest) String() string {
 func (*GetWorkerRequest) ProtoMessage() {}
 
 func (x *GetWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[6]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +839,7 @@ func (x *GetWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkerRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{6}
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetWorkerRequest) GetName() string {
@@ -697,7 +860,7 @@ type GetWorkerResponse struct {
 
 func (x *GetWorkerResponse) Reset() {
 	*x = GetWorkerResponse{}
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[7]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -709,7 +872,7 @@ func (x *GetWorkerResponse) String() string {
 func (*GetWorkerResponse) ProtoMessage() {}
 
 func (x *GetWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[7]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -722,7 +885,7 @@ func (x *GetWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkerResponse.ProtoReflect.Descriptor instead.
 func (*GetWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{7}
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetWorkerResponse) GetSessions() []*WorkerDetail {
@@ -745,7 +908,7 @@ type WorkerDetail struct {
 
 func (x *WorkerDetail) Reset() {
 	*x = WorkerDetail{}
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[8]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +920,7 @@ func (x *WorkerDetail) String() string {
 func (*WorkerDetail) ProtoMessage() {}
 
 func (x *WorkerDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[8]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +933,7 @@ func (x *WorkerDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerDetail.ProtoReflect.Descriptor instead.
 func (*WorkerDetail) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{8}
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *WorkerDetail) GetWorker() *Worker {
@@ -808,7 +971,7 @@ type WorkerLease struct {
 
 func (x *WorkerLease) Reset() {
 	*x = WorkerLease{}
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[9]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +983,7 @@ func (x *WorkerLease) String() string {
 func (*WorkerLease) ProtoMessage() {}
 
 func (x *WorkerLease) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_operator_proto_msgTypes[9]
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +996,7 @@ func (x *WorkerLease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerLease.ProtoReflect.Descriptor instead.
 func (*WorkerLease) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{9}
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WorkerLease) GetToken() uint64 {
@@ -884,7 +1047,7 @@ const file_yardmaster_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"\x1cyardmaster/v1/operator.proto\x12\ryardmaster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"A\n" +
 	"\x1cOperatorServiceStatusRequest\x12!\n" +
-	"\finclude_hash\x18\x01 \x01(\bR\vincludeHash\"\xc8\x04\n" +
+	"\finclude_hash\x18\x01 \x01(\bR\vincludeHash\"\xc1\x05\n" +
 	"\x1dOperatorServiceStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x129\n" +
 	"\n" +
@@ -906,7 +1069,20 @@ const file_yardmaster_v1_operator_proto_rawDesc = "" +
 	"storeBytes\x12&\n" +
 	"\x0fdisk_free_bytes\x18\x10 \x01(\x04R\rdiskFreeBytes\x12\x1d\n" +
 	"\n" +
-	"state_hash\x18\x11 \x01(\tR\tstateHash\"\xe7\x04\n" +
+	"state_hash\x18\x11 \x01(\tR\tstateHash\x12#\n" +
+	"\rlogic_version\x18\x12 \x01(\rR\flogicVersion\x12#\n" +
+	"\rlast_position\x18\x13 \x01(\x04R\flastPosition\x12-\n" +
+	"\x06totals\x18\x14 \x01(\v2\x15.yardmaster.v1.TotalsR\x06totals\"\x9c\x02\n" +
+	"\x06Totals\x12\x1c\n" +
+	"\tsubmitted\x18\x01 \x01(\x04R\tsubmitted\x12\x18\n" +
+	"\agranted\x18\x02 \x01(\x04R\agranted\x12\x1c\n" +
+	"\tsucceeded\x18\x03 \x01(\x04R\tsucceeded\x12'\n" +
+	"\x0ffailed_attempts\x18\x04 \x01(\x04R\x0efailedAttempts\x12\x12\n" +
+	"\x04dead\x18\x05 \x01(\x04R\x04dead\x12\x1c\n" +
+	"\tcancelled\x18\x06 \x01(\x04R\tcancelled\x12\x18\n" +
+	"\aexpired\x18\a \x01(\x04R\aexpired\x12+\n" +
+	"\x11rejected_outcomes\x18\b \x01(\x04R\x10rejectedOutcomes\x12\x1a\n" +
+	"\breturned\x18\t \x01(\x04R\breturned\"\x92\x05\n" +
 	"\x06Worker\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
@@ -921,7 +1097,8 @@ const file_yardmaster_v1_operator_proto_rawDesc = "" +
 	"last_heard\x18\t \x01(\v2\x19.google.protobuf.DurationR\tlastHeard\x12%\n" +
 	"\x0eremote_address\x18\n" +
 	" \x01(\tR\rremoteAddress\x127\n" +
-	"\topen_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bopenTime\x1a9\n" +
+	"\topen_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bopenTime\x12)\n" +
+	"\x10protocol_version\x18\f \x01(\rR\x0fprotocolVersion\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"p\n" +
@@ -930,13 +1107,14 @@ const file_yardmaster_v1_operator_proto_rawDesc = "" +
 	"\x0eSTATE_ATTACHED\x10\x01\x12\x12\n" +
 	"\x0eSTATE_DETACHED\x10\x02\x12\x12\n" +
 	"\x0eSTATE_DRAINING\x10\x03\x12\x14\n" +
-	"\x10STATE_SUPERSEDED\x10\x04\"`\n" +
+	"\x10STATE_SUPERSEDED\x10\x04\"|\n" +
 	"\n" +
 	"WorkerPool\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05slots\x18\x02 \x01(\rR\x05slots\x12\x12\n" +
 	"\x04used\x18\x03 \x01(\rR\x04used\x12\x14\n" +
-	"\x05kinds\x18\x04 \x03(\tR\x05kinds\"P\n" +
+	"\x05kinds\x18\x04 \x03(\tR\x05kinds\x12\x1a\n" +
+	"\bprefetch\x18\x05 \x01(\rR\bprefetch\"P\n" +
 	"\x12ListWorkersRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -978,47 +1156,49 @@ func file_yardmaster_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_yardmaster_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_yardmaster_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_yardmaster_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_yardmaster_v1_operator_proto_goTypes = []any{
 	(Worker_State)(0),                     // 0: yardmaster.v1.Worker.State
 	(*OperatorServiceStatusRequest)(nil),  // 1: yardmaster.v1.OperatorServiceStatusRequest
 	(*OperatorServiceStatusResponse)(nil), // 2: yardmaster.v1.OperatorServiceStatusResponse
-	(*Worker)(nil),                        // 3: yardmaster.v1.Worker
-	(*WorkerPool)(nil),                    // 4: yardmaster.v1.WorkerPool
-	(*ListWorkersRequest)(nil),            // 5: yardmaster.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),           // 6: yardmaster.v1.ListWorkersResponse
-	(*GetWorkerRequest)(nil),              // 7: yardmaster.v1.GetWorkerRequest
-	(*GetWorkerResponse)(nil),             // 8: yardmaster.v1.GetWorkerResponse
-	(*WorkerDetail)(nil),                  // 9: yardmaster.v1.WorkerDetail
-	(*WorkerLease)(nil),                   // 10: yardmaster.v1.WorkerLease
-	nil,                                   // 11: yardmaster.v1.Worker.LabelsEntry
-	(*timestamppb.Timestamp)(nil),         // 12: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),           // 13: google.protobuf.Duration
+	(*Totals)(nil),                        // 3: yardmaster.v1.Totals
+	(*Worker)(nil),                        // 4: yardmaster.v1.Worker
+	(*WorkerPool)(nil),                    // 5: yardmaster.v1.WorkerPool
+	(*ListWorkersRequest)(nil),            // 6: yardmaster.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),           // 7: yardmaster.v1.ListWorkersResponse
+	(*GetWorkerRequest)(nil),              // 8: yardmaster.v1.GetWorkerRequest
+	(*GetWorkerResponse)(nil),             // 9: yardmaster.v1.GetWorkerResponse
+	(*WorkerDetail)(nil),                  // 10: yardmaster.v1.WorkerDetail
+	(*WorkerLease)(nil),                   // 11: yardmaster.v1.WorkerLease
+	nil,                                   // 12: yardmaster.v1.Worker.LabelsEntry
+	(*timestamppb.Timestamp)(nil),         // 13: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),           // 14: google.protobuf.Duration
 }
 var file_yardmaster_v1_operator_proto_depIdxs = []int32{
-	12, // 0: yardmaster.v1.OperatorServiceStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	12, // 1: yardmaster.v1.OperatorServiceStatusResponse.log_time:type_name -> google.protobuf.Timestamp
-	0,  // 2: yardmaster.v1.Worker.state:type_name -> yardmaster.v1.Worker.State
-	11, // 3: yardmaster.v1.Worker.labels:type_name -> yardmaster.v1.Worker.LabelsEntry
-	4,  // 4: yardmaster.v1.Worker.pools:type_name -> yardmaster.v1.WorkerPool
-	13, // 5: yardmaster.v1.Worker.last_heard:type_name -> google.protobuf.Duration
-	12, // 6: yardmaster.v1.Worker.open_time:type_name -> google.protobuf.Timestamp
-	3,  // 7: yardmaster.v1.ListWorkersResponse.workers:type_name -> yardmaster.v1.Worker
-	9,  // 8: yardmaster.v1.GetWorkerResponse.sessions:type_name -> yardmaster.v1.WorkerDetail
-	3,  // 9: yardmaster.v1.WorkerDetail.worker:type_name -> yardmaster.v1.Worker
-	10, // 10: yardmaster.v1.WorkerDetail.leases:type_name -> yardmaster.v1.WorkerLease
-	12, // 11: yardmaster.v1.WorkerLease.grant_time:type_name -> google.protobuf.Timestamp
-	1,  // 12: yardmaster.v1.OperatorService.Status:input_type -> yardmaster.v1.OperatorServiceStatusRequest
-	5,  // 13: yardmaster.v1.OperatorService.ListWorkers:input_type -> yardmaster.v1.ListWorkersRequest
-	7,  // 14: yardmaster.v1.OperatorService.GetWorker:input_type -> yardmaster.v1.GetWorkerRequest
-	2,  // 15: yardmaster.v1.OperatorService.Status:output_type -> yardmaster.v1.OperatorServiceStatusResponse
-	6,  // 16: yardmaster.v1.OperatorService.ListWorkers:output_type -> yardmaster.v1.ListWorkersResponse
-	8,  // 17: yardmaster.v1.OperatorService.GetWorker:output_type -> yardmaster.v1.GetWorkerResponse
-	15, // [15:18] is the sub-list for method output_type
-	12, // [12:15] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	13, // 0: yardmaster.v1.OperatorServiceStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	13, // 1: yardmaster.v1.OperatorServiceStatusResponse.log_time:type_name -> google.protobuf.Timestamp
+	3,  // 2: yardmaster.v1.OperatorServiceStatusResponse.totals:type_name -> yardmaster.v1.Totals
+	0,  // 3: yardmaster.v1.Worker.state:type_name -> yardmaster.v1.Worker.State
+	12, // 4: yardmaster.v1.Worker.labels:type_name -> yardmaster.v1.Worker.LabelsEntry
+	5,  // 5: yardmaster.v1.Worker.pools:type_name -> yardmaster.v1.WorkerPool
+	14, // 6: yardmaster.v1.Worker.last_heard:type_name -> google.protobuf.Duration
+	13, // 7: yardmaster.v1.Worker.open_time:type_name -> google.protobuf.Timestamp
+	4,  // 8: yardmaster.v1.ListWorkersResponse.workers:type_name -> yardmaster.v1.Worker
+	10, // 9: yardmaster.v1.GetWorkerResponse.sessions:type_name -> yardmaster.v1.WorkerDetail
+	4,  // 10: yardmaster.v1.WorkerDetail.worker:type_name -> yardmaster.v1.Worker
+	11, // 11: yardmaster.v1.WorkerDetail.leases:type_name -> yardmaster.v1.WorkerLease
+	13, // 12: yardmaster.v1.WorkerLease.grant_time:type_name -> google.protobuf.Timestamp
+	1,  // 13: yardmaster.v1.OperatorService.Status:input_type -> yardmaster.v1.OperatorServiceStatusRequest
+	6,  // 14: yardmaster.v1.OperatorService.ListWorkers:input_type -> yardmaster.v1.ListWorkersRequest
+	8,  // 15: yardmaster.v1.OperatorService.GetWorker:input_type -> yardmaster.v1.GetWorkerRequest
+	2,  // 16: yardmaster.v1.OperatorService.Status:output_type -> yardmaster.v1.OperatorServiceStatusResponse
+	7,  // 17: yardmaster.v1.OperatorService.ListWorkers:output_type -> yardmaster.v1.ListWorkersResponse
+	9,  // 18: yardmaster.v1.OperatorService.GetWorker:output_type -> yardmaster.v1.GetWorkerResponse
+	16, // [16:19] is the sub-list for method output_type
+	13, // [13:16] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_yardmaster_v1_operator_proto_init() }
@@ -1032,7 +1212,7 @@ func file_yardmaster_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yardmaster_v1_operator_proto_rawDesc), len(file_yardmaster_v1_operator_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

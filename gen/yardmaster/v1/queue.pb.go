@@ -9,6 +9,8 @@ package yardmasterv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -41,7 +43,21 @@ type Queue struct {
 	// The most non-terminal tasks it may hold.
 	DepthLimit uint64 `protobuf:"varint,8,opt,name=depth_limit,json=depthLimit,proto3" json:"depth_limit,omitempty"`
 	// Distinct (kind, require, weight) among its non-terminal tasks; at most 256.
-	Shapes        uint32 `protobuf:"varint,9,opt,name=shapes,proto3" json:"shapes,omitempty"`
+	Shapes uint32 `protobuf:"varint,9,opt,name=shapes,proto3" json:"shapes,omitempty"`
+	// The most leases it may have at once. 0: no bound.
+	MaxLeases uint32 `protobuf:"varint,10,opt,name=max_leases,json=maxLeases,proto3" json:"max_leases,omitempty"`
+	// Retention of its tasks that ask for none. Absent: 24 h.
+	Retention *durationpb.Duration `protobuf:"bytes,11,opt,name=retention,proto3" json:"retention,omitempty"`
+	// Retention of its dead letters that ask for none. Absent: 7 days.
+	DeadRetention *durationpb.Duration `protobuf:"bytes,12,opt,name=dead_retention,json=deadRetention,proto3" json:"dead_retention,omitempty"`
+	// depth_limit is the queue's own, not the cluster's default.
+	OwnDepthLimit bool `protobuf:"varint,13,opt,name=own_depth_limit,json=ownDepthLimit,proto3" json:"own_depth_limit,omitempty"`
+	// When the longest waiting of the tasks that are next in line was submitted. Absent: none is pending.
+	OldestPending *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=oldest_pending,json=oldestPending,proto3" json:"oldest_pending,omitempty"`
+	// Tasks stored in it since this coordinator process started.
+	SubmittedTotal uint64 `protobuf:"varint,15,opt,name=submitted_total,json=submittedTotal,proto3" json:"submitted_total,omitempty"`
+	// Tasks of it that have ended since this coordinator process started.
+	EndedTotal    uint64 `protobuf:"varint,16,opt,name=ended_total,json=endedTotal,proto3" json:"ended_total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -135,6 +151,55 @@ func (x *Queue) GetDepthLimit() uint64 {
 func (x *Queue) GetShapes() uint32 {
 	if x != nil {
 		return x.Shapes
+	}
+	return 0
+}
+
+func (x *Queue) GetMaxLeases() uint32 {
+	if x != nil {
+		return x.MaxLeases
+	}
+	return 0
+}
+
+func (x *Queue) GetRetention() *durationpb.Duration {
+	if x != nil {
+		return x.Retention
+	}
+	return nil
+}
+
+func (x *Queue) GetDeadRetention() *durationpb.Duration {
+	if x != nil {
+		return x.DeadRetention
+	}
+	return nil
+}
+
+func (x *Queue) GetOwnDepthLimit() bool {
+	if x != nil {
+		return x.OwnDepthLimit
+	}
+	return false
+}
+
+func (x *Queue) GetOldestPending() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestPending
+	}
+	return nil
+}
+
+func (x *Queue) GetSubmittedTotal() uint64 {
+	if x != nil {
+		return x.SubmittedTotal
+	}
+	return 0
+}
+
+func (x *Queue) GetEndedTotal() uint64 {
+	if x != nil {
+		return x.EndedTotal
 	}
 	return 0
 }
@@ -320,9 +385,22 @@ type ConfigureRequest struct {
 	// The queue's name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Its share: 1 to 1,000. Absent: unchanged.
-	Weight        *uint32 `protobuf:"varint,2,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Weight *uint32 `protobuf:"varint,2,opt,name=weight,proto3,oneof" json:"weight,omitempty"`
+	// The most non-terminal tasks it may hold: 1 to 20,000,000; 0: the cluster's default. Absent: unchanged. A queue that holds
+	// more than a new limit keeps them and takes no further ones.
+	DepthLimit *uint32 `protobuf:"varint,3,opt,name=depth_limit,json=depthLimit,proto3,oneof" json:"depth_limit,omitempty"`
+	// The most leases it may have at once: 1 to 1,000,000; 0: no bound. Absent: unchanged. Leases above a new bound run on.
+	MaxLeases *uint32 `protobuf:"varint,4,opt,name=max_leases,json=maxLeases,proto3,oneof" json:"max_leases,omitempty"`
+	// Retention of tasks submitted from now on that ask for none: 0 to 365 days. Absent: unchanged.
+	Retention *durationpb.Duration `protobuf:"bytes,5,opt,name=retention,proto3" json:"retention,omitempty"`
+	// The same for dead letters.
+	DeadRetention *durationpb.Duration `protobuf:"bytes,6,opt,name=dead_retention,json=deadRetention,proto3" json:"dead_retention,omitempty"`
+	// Back to the default of 24 h; retention must be absent.
+	ClearRetention bool `protobuf:"varint,7,opt,name=clear_retention,json=clearRetention,proto3" json:"clear_retention,omitempty"`
+	// Back to the default of 7 days; dead_retention must be absent.
+	ClearDeadRetention bool `protobuf:"varint,8,opt,name=clear_dead_retention,json=clearDeadRetention,proto3" json:"clear_dead_retention,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ConfigureRequest) Reset() {
@@ -367,6 +445,48 @@ func (x *ConfigureRequest) GetWeight() uint32 {
 		return *x.Weight
 	}
 	return 0
+}
+
+func (x *ConfigureRequest) GetDepthLimit() uint32 {
+	if x != nil && x.DepthLimit != nil {
+		return *x.DepthLimit
+	}
+	return 0
+}
+
+func (x *ConfigureRequest) GetMaxLeases() uint32 {
+	if x != nil && x.MaxLeases != nil {
+		return *x.MaxLeases
+	}
+	return 0
+}
+
+func (x *ConfigureRequest) GetRetention() *durationpb.Duration {
+	if x != nil {
+		return x.Retention
+	}
+	return nil
+}
+
+func (x *ConfigureRequest) GetDeadRetention() *durationpb.Duration {
+	if x != nil {
+		return x.DeadRetention
+	}
+	return nil
+}
+
+func (x *ConfigureRequest) GetClearRetention() bool {
+	if x != nil {
+		return x.ClearRetention
+	}
+	return false
+}
+
+func (x *ConfigureRequest) GetClearDeadRetention() bool {
+	if x != nil {
+		return x.ClearDeadRetention
+	}
+	return false
 }
 
 // ConfigureResponse carries the queue as it is now.
@@ -599,11 +719,349 @@ func (x *QueueServiceResumeResponse) GetQueue() *Queue {
 	return nil
 }
 
+// PurgeRequest names a queue.
+type PurgeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The queue's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Only count: purge nothing.
+	DryRun        bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeRequest) Reset() {
+	*x = PurgeRequest{}
+	mi := &file_yardmaster_v1_queue_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeRequest) ProtoMessage() {}
+
+func (x *PurgeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_queue_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeRequest.ProtoReflect.Descriptor instead.
+func (*PurgeRequest) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_queue_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PurgeRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PurgeRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// PurgeResponse is a purge's progress. The last one of a stream has done set.
+type PurgeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tasks purged so far (dry_run: counted).
+	Purged uint64 `protobuf:"varint,1,opt,name=purged,proto3" json:"purged,omitempty"`
+	// Everything that existed at the call has been looked at.
+	Done          bool `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeResponse) Reset() {
+	*x = PurgeResponse{}
+	mi := &file_yardmaster_v1_queue_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeResponse) ProtoMessage() {}
+
+func (x *PurgeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_queue_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeResponse.ProtoReflect.Descriptor instead.
+func (*PurgeResponse) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_queue_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PurgeResponse) GetPurged() uint64 {
+	if x != nil {
+		return x.Purged
+	}
+	return 0
+}
+
+func (x *PurgeResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+// QueueServiceExplainRequest names a queue.
+type QueueServiceExplainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The queue's name.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueueServiceExplainRequest) Reset() {
+	*x = QueueServiceExplainRequest{}
+	mi := &file_yardmaster_v1_queue_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueueServiceExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueueServiceExplainRequest) ProtoMessage() {}
+
+func (x *QueueServiceExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_queue_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueueServiceExplainRequest.ProtoReflect.Descriptor instead.
+func (*QueueServiceExplainRequest) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_queue_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *QueueServiceExplainRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// QueueServiceExplainResponse says why the queue's tasks wait.
+type QueueServiceExplainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The queue.
+	Queue *Queue `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	// One sentence.
+	Summary string `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
+	// Conditions of the queue as a whole: paused, empty, max_leases.
+	Reasons []*Reason `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// Its shapes with pending tasks, those with most of them first; at most 256.
+	Shapes        []*ShapeExplanation `protobuf:"bytes,4,rep,name=shapes,proto3" json:"shapes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueueServiceExplainResponse) Reset() {
+	*x = QueueServiceExplainResponse{}
+	mi := &file_yardmaster_v1_queue_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueueServiceExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueueServiceExplainResponse) ProtoMessage() {}
+
+func (x *QueueServiceExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_queue_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueueServiceExplainResponse.ProtoReflect.Descriptor instead.
+func (*QueueServiceExplainResponse) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_queue_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *QueueServiceExplainResponse) GetQueue() *Queue {
+	if x != nil {
+		return x.Queue
+	}
+	return nil
+}
+
+func (x *QueueServiceExplainResponse) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *QueueServiceExplainResponse) GetReasons() []*Reason {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *QueueServiceExplainResponse) GetShapes() []*ShapeExplanation {
+	if x != nil {
+		return x.Shapes
+	}
+	return nil
+}
+
+// ShapeExplanation says what holds back tasks that are alike to the matcher.
+type ShapeExplanation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Their kind.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Labels that their worker must have.
+	Require map[string]string `protobuf:"bytes,2,rep,name=require,proto3" json:"require,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Slots that each takes.
+	Weight uint32 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"`
+	// How many are pending.
+	Pending uint64 `protobuf:"varint,4,opt,name=pending,proto3" json:"pending,omitempty"`
+	// The next of them.
+	NextTaskId uint64 `protobuf:"varint,5,opt,name=next_task_id,json=nextTaskId,proto3" json:"next_task_id,omitempty"`
+	// When that one was submitted.
+	NextSubmitTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=next_submit_time,json=nextSubmitTime,proto3" json:"next_submit_time,omitempty"`
+	// They are suspects.
+	Suspects bool `protobuf:"varint,7,opt,name=suspects,proto3" json:"suspects,omitempty"`
+	// The conditions that hold the next one back; empty: it is about to be granted.
+	Reasons       []*Reason `protobuf:"bytes,8,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShapeExplanation) Reset() {
+	*x = ShapeExplanation{}
+	mi := &file_yardmaster_v1_queue_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShapeExplanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShapeExplanation) ProtoMessage() {}
+
+func (x *ShapeExplanation) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_queue_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShapeExplanation.ProtoReflect.Descriptor instead.
+func (*ShapeExplanation) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_queue_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ShapeExplanation) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ShapeExplanation) GetRequire() map[string]string {
+	if x != nil {
+		return x.Require
+	}
+	return nil
+}
+
+func (x *ShapeExplanation) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *ShapeExplanation) GetPending() uint64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *ShapeExplanation) GetNextTaskId() uint64 {
+	if x != nil {
+		return x.NextTaskId
+	}
+	return 0
+}
+
+func (x *ShapeExplanation) GetNextSubmitTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextSubmitTime
+	}
+	return nil
+}
+
+func (x *ShapeExplanation) GetSuspects() bool {
+	if x != nil {
+		return x.Suspects
+	}
+	return false
+}
+
+func (x *ShapeExplanation) GetReasons() []*Reason {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
 var File_yardmaster_v1_queue_proto protoreflect.FileDescriptor
 
 const file_yardmaster_v1_queue_proto_rawDesc = "" +
 	"\n" +
-	"\x19yardmaster/v1/queue.proto\x12\ryardmaster.v1\"\xe8\x01\n" +
+	"\x19yardmaster/v1/queue.proto\x12\ryardmaster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18yardmaster/v1/task.proto\"\xb7\x04\n" +
 	"\x05Queue\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x12\x16\n" +
@@ -614,18 +1072,38 @@ const file_yardmaster_v1_queue_proto_rawDesc = "" +
 	"\x04dead\x18\a \x01(\x04R\x04dead\x12\x1f\n" +
 	"\vdepth_limit\x18\b \x01(\x04R\n" +
 	"depthLimit\x12\x16\n" +
-	"\x06shapes\x18\t \x01(\rR\x06shapes\"\x19\n" +
+	"\x06shapes\x18\t \x01(\rR\x06shapes\x12\x1d\n" +
+	"\n" +
+	"max_leases\x18\n" +
+	" \x01(\rR\tmaxLeases\x127\n" +
+	"\tretention\x18\v \x01(\v2\x19.google.protobuf.DurationR\tretention\x12@\n" +
+	"\x0edead_retention\x18\f \x01(\v2\x19.google.protobuf.DurationR\rdeadRetention\x12&\n" +
+	"\x0fown_depth_limit\x18\r \x01(\bR\rownDepthLimit\x12A\n" +
+	"\x0eoldest_pending\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\roldestPending\x12'\n" +
+	"\x0fsubmitted_total\x18\x0f \x01(\x04R\x0esubmittedTotal\x12\x1f\n" +
+	"\vended_total\x18\x10 \x01(\x04R\n" +
+	"endedTotal\"\x19\n" +
 	"\x17QueueServiceListRequest\"H\n" +
 	"\x18QueueServiceListResponse\x12,\n" +
 	"\x06queues\x18\x01 \x03(\v2\x14.yardmaster.v1.QueueR\x06queues\",\n" +
 	"\x16QueueServiceGetRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"E\n" +
 	"\x17QueueServiceGetResponse\x12*\n" +
-	"\x05queue\x18\x01 \x01(\v2\x14.yardmaster.v1.QueueR\x05queue\"N\n" +
+	"\x05queue\x18\x01 \x01(\v2\x14.yardmaster.v1.QueueR\x05queue\"\x8d\x03\n" +
 	"\x10ConfigureRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
-	"\x06weight\x18\x02 \x01(\rH\x00R\x06weight\x88\x01\x01B\t\n" +
-	"\a_weight\"?\n" +
+	"\x06weight\x18\x02 \x01(\rH\x00R\x06weight\x88\x01\x01\x12$\n" +
+	"\vdepth_limit\x18\x03 \x01(\rH\x01R\n" +
+	"depthLimit\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"max_leases\x18\x04 \x01(\rH\x02R\tmaxLeases\x88\x01\x01\x127\n" +
+	"\tretention\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tretention\x12@\n" +
+	"\x0edead_retention\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\rdeadRetention\x12'\n" +
+	"\x0fclear_retention\x18\a \x01(\bR\x0eclearRetention\x120\n" +
+	"\x14clear_dead_retention\x18\b \x01(\bR\x12clearDeadRetentionB\t\n" +
+	"\a_weightB\x0e\n" +
+	"\f_depth_limitB\r\n" +
+	"\v_max_leases\"?\n" +
 	"\x11ConfigureResponse\x12*\n" +
 	"\x05queue\x18\x01 \x01(\v2\x14.yardmaster.v1.QueueR\x05queue\".\n" +
 	"\x18QueueServicePauseRequest\x12\x12\n" +
@@ -635,13 +1113,41 @@ const file_yardmaster_v1_queue_proto_rawDesc = "" +
 	"\x19QueueServiceResumeRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"H\n" +
 	"\x1aQueueServiceResumeResponse\x12*\n" +
-	"\x05queue\x18\x01 \x01(\v2\x14.yardmaster.v1.QueueR\x05queue2\xc8\x03\n" +
+	"\x05queue\x18\x01 \x01(\v2\x14.yardmaster.v1.QueueR\x05queue\";\n" +
+	"\fPurgeRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\";\n" +
+	"\rPurgeResponse\x12\x16\n" +
+	"\x06purged\x18\x01 \x01(\x04R\x06purged\x12\x12\n" +
+	"\x04done\x18\x02 \x01(\bR\x04done\"0\n" +
+	"\x1aQueueServiceExplainRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xcd\x01\n" +
+	"\x1bQueueServiceExplainResponse\x12*\n" +
+	"\x05queue\x18\x01 \x01(\v2\x14.yardmaster.v1.QueueR\x05queue\x12\x18\n" +
+	"\asummary\x18\x02 \x01(\tR\asummary\x12/\n" +
+	"\areasons\x18\x03 \x03(\v2\x15.yardmaster.v1.ReasonR\areasons\x127\n" +
+	"\x06shapes\x18\x04 \x03(\v2\x1f.yardmaster.v1.ShapeExplanationR\x06shapes\"\x91\x03\n" +
+	"\x10ShapeExplanation\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12F\n" +
+	"\arequire\x18\x02 \x03(\v2,.yardmaster.v1.ShapeExplanation.RequireEntryR\arequire\x12\x16\n" +
+	"\x06weight\x18\x03 \x01(\rR\x06weight\x12\x18\n" +
+	"\apending\x18\x04 \x01(\x04R\apending\x12 \n" +
+	"\fnext_task_id\x18\x05 \x01(\x04R\n" +
+	"nextTaskId\x12D\n" +
+	"\x10next_submit_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x0enextSubmitTime\x12\x1a\n" +
+	"\bsuspects\x18\a \x01(\bR\bsuspects\x12/\n" +
+	"\areasons\x18\b \x03(\v2\x15.yardmaster.v1.ReasonR\areasons\x1a:\n" +
+	"\fRequireEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xf0\x04\n" +
 	"\fQueueService\x12W\n" +
 	"\x04List\x12&.yardmaster.v1.QueueServiceListRequest\x1a'.yardmaster.v1.QueueServiceListResponse\x12T\n" +
 	"\x03Get\x12%.yardmaster.v1.QueueServiceGetRequest\x1a&.yardmaster.v1.QueueServiceGetResponse\x12N\n" +
 	"\tConfigure\x12\x1f.yardmaster.v1.ConfigureRequest\x1a .yardmaster.v1.ConfigureResponse\x12Z\n" +
 	"\x05Pause\x12'.yardmaster.v1.QueueServicePauseRequest\x1a(.yardmaster.v1.QueueServicePauseResponse\x12]\n" +
-	"\x06Resume\x12(.yardmaster.v1.QueueServiceResumeRequest\x1a).yardmaster.v1.QueueServiceResumeResponseB\xb5\x01\n" +
+	"\x06Resume\x12(.yardmaster.v1.QueueServiceResumeRequest\x1a).yardmaster.v1.QueueServiceResumeResponse\x12D\n" +
+	"\x05Purge\x12\x1b.yardmaster.v1.PurgeRequest\x1a\x1c.yardmaster.v1.PurgeResponse0\x01\x12`\n" +
+	"\aExplain\x12).yardmaster.v1.QueueServiceExplainRequest\x1a*.yardmaster.v1.QueueServiceExplainResponseB\xb5\x01\n" +
 	"\x11com.yardmaster.v1B\n" +
 	"QueueProtoP\x01Z?github.com/yardmaster/yardmaster/gen/yardmaster/v1;yardmasterv1\xa2\x02\x03YXX\xaa\x02\rYardmaster.V1\xca\x02\rYardmaster\\V1\xe2\x02\x19Yardmaster\\V1\\GPBMetadata\xea\x02\x0eYardmaster::V1b\x06proto3"
 
@@ -657,41 +1163,65 @@ func file_yardmaster_v1_queue_proto_rawDescGZIP() []byte {
 	return file_yardmaster_v1_queue_proto_rawDescData
 }
 
-var file_yardmaster_v1_queue_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_yardmaster_v1_queue_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_yardmaster_v1_queue_proto_goTypes = []any{
-	(*Queue)(nil),                      // 0: yardmaster.v1.Queue
-	(*QueueServiceListRequest)(nil),    // 1: yardmaster.v1.QueueServiceListRequest
-	(*QueueServiceListResponse)(nil),   // 2: yardmaster.v1.QueueServiceListResponse
-	(*QueueServiceGetRequest)(nil),     // 3: yardmaster.v1.QueueServiceGetRequest
-	(*QueueServiceGetResponse)(nil),    // 4: yardmaster.v1.QueueServiceGetResponse
-	(*ConfigureRequest)(nil),           // 5: yardmaster.v1.ConfigureRequest
-	(*ConfigureResponse)(nil),          // 6: yardmaster.v1.ConfigureResponse
-	(*QueueServicePauseRequest)(nil),   // 7: yardmaster.v1.QueueServicePauseRequest
-	(*QueueServicePauseResponse)(nil),  // 8: yardmaster.v1.QueueServicePauseResponse
-	(*QueueServiceResumeRequest)(nil),  // 9: yardmaster.v1.QueueServiceResumeRequest
-	(*QueueServiceResumeResponse)(nil), // 10: yardmaster.v1.QueueServiceResumeResponse
+	(*Queue)(nil),                       // 0: yardmaster.v1.Queue
+	(*QueueServiceListRequest)(nil),     // 1: yardmaster.v1.QueueServiceListRequest
+	(*QueueServiceListResponse)(nil),    // 2: yardmaster.v1.QueueServiceListResponse
+	(*QueueServiceGetRequest)(nil),      // 3: yardmaster.v1.QueueServiceGetRequest
+	(*QueueServiceGetResponse)(nil),     // 4: yardmaster.v1.QueueServiceGetResponse
+	(*ConfigureRequest)(nil),            // 5: yardmaster.v1.ConfigureRequest
+	(*ConfigureResponse)(nil),           // 6: yardmaster.v1.ConfigureResponse
+	(*QueueServicePauseRequest)(nil),    // 7: yardmaster.v1.QueueServicePauseRequest
+	(*QueueServicePauseResponse)(nil),   // 8: yardmaster.v1.QueueServicePauseResponse
+	(*QueueServiceResumeRequest)(nil),   // 9: yardmaster.v1.QueueServiceResumeRequest
+	(*QueueServiceResumeResponse)(nil),  // 10: yardmaster.v1.QueueServiceResumeResponse
+	(*PurgeRequest)(nil),                // 11: yardmaster.v1.PurgeRequest
+	(*PurgeResponse)(nil),               // 12: yardmaster.v1.PurgeResponse
+	(*QueueServiceExplainRequest)(nil),  // 13: yardmaster.v1.QueueServiceExplainRequest
+	(*QueueServiceExplainResponse)(nil), // 14: yardmaster.v1.QueueServiceExplainResponse
+	(*ShapeExplanation)(nil),            // 15: yardmaster.v1.ShapeExplanation
+	nil,                                 // 16: yardmaster.v1.ShapeExplanation.RequireEntry
+	(*durationpb.Duration)(nil),         // 17: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),       // 18: google.protobuf.Timestamp
+	(*Reason)(nil),                      // 19: yardmaster.v1.Reason
 }
 var file_yardmaster_v1_queue_proto_depIdxs = []int32{
-	0,  // 0: yardmaster.v1.QueueServiceListResponse.queues:type_name -> yardmaster.v1.Queue
-	0,  // 1: yardmaster.v1.QueueServiceGetResponse.queue:type_name -> yardmaster.v1.Queue
-	0,  // 2: yardmaster.v1.ConfigureResponse.queue:type_name -> yardmaster.v1.Queue
-	0,  // 3: yardmaster.v1.QueueServicePauseResponse.queue:type_name -> yardmaster.v1.Queue
-	0,  // 4: yardmaster.v1.QueueServiceResumeResponse.queue:type_name -> yardmaster.v1.Queue
-	1,  // 5: yardmaster.v1.QueueService.List:input_type -> yardmaster.v1.QueueServiceListRequest
-	3,  // 6: yardmaster.v1.QueueService.Get:input_type -> yardmaster.v1.QueueServiceGetRequest
-	5,  // 7: yardmaster.v1.QueueService.Configure:input_type -> yardmaster.v1.ConfigureRequest
-	7,  // 8: yardmaster.v1.QueueService.Pause:input_type -> yardmaster.v1.QueueServicePauseRequest
-	9,  // 9: yardmaster.v1.QueueService.Resume:input_type -> yardmaster.v1.QueueServiceResumeRequest
-	2,  // 10: yardmaster.v1.QueueService.List:output_type -> yardmaster.v1.QueueServiceListResponse
-	4,  // 11: yardmaster.v1.QueueService.Get:output_type -> yardmaster.v1.QueueServiceGetResponse
-	6,  // 12: yardmaster.v1.QueueService.Configure:output_type -> yardmaster.v1.ConfigureResponse
-	8,  // 13: yardmaster.v1.QueueService.Pause:output_type -> yardmaster.v1.QueueServicePauseResponse
-	10, // 14: yardmaster.v1.QueueService.Resume:output_type -> yardmaster.v1.QueueServiceResumeResponse
-	10, // [10:15] is the sub-list for method output_type
-	5,  // [5:10] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	17, // 0: yardmaster.v1.Queue.retention:type_name -> google.protobuf.Duration
+	17, // 1: yardmaster.v1.Queue.dead_retention:type_name -> google.protobuf.Duration
+	18, // 2: yardmaster.v1.Queue.oldest_pending:type_name -> google.protobuf.Timestamp
+	0,  // 3: yardmaster.v1.QueueServiceListResponse.queues:type_name -> yardmaster.v1.Queue
+	0,  // 4: yardmaster.v1.QueueServiceGetResponse.queue:type_name -> yardmaster.v1.Queue
+	17, // 5: yardmaster.v1.ConfigureRequest.retention:type_name -> google.protobuf.Duration
+	17, // 6: yardmaster.v1.ConfigureRequest.dead_retention:type_name -> google.protobuf.Duration
+	0,  // 7: yardmaster.v1.ConfigureResponse.queue:type_name -> yardmaster.v1.Queue
+	0,  // 8: yardmaster.v1.QueueServicePauseResponse.queue:type_name -> yardmaster.v1.Queue
+	0,  // 9: yardmaster.v1.QueueServiceResumeResponse.queue:type_name -> yardmaster.v1.Queue
+	0,  // 10: yardmaster.v1.QueueServiceExplainResponse.queue:type_name -> yardmaster.v1.Queue
+	19, // 11: yardmaster.v1.QueueServiceExplainResponse.reasons:type_name -> yardmaster.v1.Reason
+	15, // 12: yardmaster.v1.QueueServiceExplainResponse.shapes:type_name -> yardmaster.v1.ShapeExplanation
+	16, // 13: yardmaster.v1.ShapeExplanation.require:type_name -> yardmaster.v1.ShapeExplanation.RequireEntry
+	18, // 14: yardmaster.v1.ShapeExplanation.next_submit_time:type_name -> google.protobuf.Timestamp
+	19, // 15: yardmaster.v1.ShapeExplanation.reasons:type_name -> yardmaster.v1.Reason
+	1,  // 16: yardmaster.v1.QueueService.List:input_type -> yardmaster.v1.QueueServiceListRequest
+	3,  // 17: yardmaster.v1.QueueService.Get:input_type -> yardmaster.v1.QueueServiceGetRequest
+	5,  // 18: yardmaster.v1.QueueService.Configure:input_type -> yardmaster.v1.ConfigureRequest
+	7,  // 19: yardmaster.v1.QueueService.Pause:input_type -> yardmaster.v1.QueueServicePauseRequest
+	9,  // 20: yardmaster.v1.QueueService.Resume:input_type -> yardmaster.v1.QueueServiceResumeRequest
+	11, // 21: yardmaster.v1.QueueService.Purge:input_type -> yardmaster.v1.PurgeRequest
+	13, // 22: yardmaster.v1.QueueService.Explain:input_type -> yardmaster.v1.QueueServiceExplainRequest
+	2,  // 23: yardmaster.v1.QueueService.List:output_type -> yardmaster.v1.QueueServiceListResponse
+	4,  // 24: yardmaster.v1.QueueService.Get:output_type -> yardmaster.v1.QueueServiceGetResponse
+	6,  // 25: yardmaster.v1.QueueService.Configure:output_type -> yardmaster.v1.ConfigureResponse
+	8,  // 26: yardmaster.v1.QueueService.Pause:output_type -> yardmaster.v1.QueueServicePauseResponse
+	10, // 27: yardmaster.v1.QueueService.Resume:output_type -> yardmaster.v1.QueueServiceResumeResponse
+	12, // 28: yardmaster.v1.QueueService.Purge:output_type -> yardmaster.v1.PurgeResponse
+	14, // 29: yardmaster.v1.QueueService.Explain:output_type -> yardmaster.v1.QueueServiceExplainResponse
+	23, // [23:30] is the sub-list for method output_type
+	16, // [16:23] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_yardmaster_v1_queue_proto_init() }
@@ -699,6 +1229,7 @@ func file_yardmaster_v1_queue_proto_init() {
 	if File_yardmaster_v1_queue_proto != nil {
 		return
 	}
+	file_yardmaster_v1_task_proto_init()
 	file_yardmaster_v1_queue_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -706,7 +1237,7 @@ func file_yardmaster_v1_queue_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yardmaster_v1_queue_proto_rawDesc), len(file_yardmaster_v1_queue_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

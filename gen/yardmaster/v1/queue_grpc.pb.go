@@ -24,6 +24,8 @@ const (
 	QueueService_Configure_FullMethodName = "/yardmaster.v1.QueueService/Configure"
 	QueueService_Pause_FullMethodName     = "/yardmaster.v1.QueueService/Pause"
 	QueueService_Resume_FullMethodName    = "/yardmaster.v1.QueueService/Resume"
+	QueueService_Purge_FullMethodName     = "/yardmaster.v1.QueueService/Purge"
+	QueueService_Explain_FullMethodName   = "/yardmaster.v1.QueueService/Explain"
 )
 
 // QueueServiceClient is the client API for QueueService service.
@@ -44,6 +46,13 @@ type QueueServiceClient interface {
 	Pause(ctx context.Context, in *QueueServicePauseRequest, opts ...grpc.CallOption) (*QueueServicePauseResponse, error)
 	// Resume ends a pause. Repeating it changes nothing. Errors: NOT_FOUND.
 	Resume(ctx context.Context, in *QueueServiceResumeRequest, opts ...grpc.CallOption) (*QueueServiceResumeResponse, error)
+	// Purge ends every task of a queue that isn't leased and existed at the call: they are CANCELLED and nothing of them is
+	// kept. It works in bounded steps and streams its progress; a call that breaks off has purged what it said, and may be
+	// repeated. Errors: NOT_FOUND.
+	Purge(ctx context.Context, in *PurgeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PurgeResponse], error)
+	// Explain says why a queue's tasks don't go on: the conditions that hold back the next task of each shape (kind, require,
+	// weight). Errors: NOT_FOUND.
+	Explain(ctx context.Context, in *QueueServiceExplainRequest, opts ...grpc.CallOption) (*QueueServiceExplainResponse, error)
 }
 
 type queueServiceClient struct {
@@ -104,6 +113,35 @@ func (c *queueServiceClient) Resume(ctx context.Context, in *QueueServiceResumeR
 	return out, nil
 }
 
+func (c *queueServiceClient) Purge(ctx context.Context, in *PurgeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PurgeResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &QueueService_ServiceDesc.Streams[0], QueueService_Purge_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PurgeRequest, PurgeResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QueueService_PurgeClient = grpc.ServerStreamingClient[PurgeResponse]
+
+func (c *queueServiceClient) Explain(ctx context.Context, in *QueueServiceExplainRequest, opts ...grpc.CallOption) (*QueueServiceExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QueueServiceExplainResponse)
+	err := c.cc.Invoke(ctx, QueueService_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // QueueServiceServer is the server API for QueueService service.
 // All implementations must embed UnimplementedQueueServiceServer
 // for forward compatibility.
@@ -122,6 +160,13 @@ type QueueServiceServer interface {
 	Pause(context.Context, *QueueServicePauseRequest) (*QueueServicePauseResponse, error)
 	// Resume ends a pause. Repeating it changes nothing. Errors: NOT_FOUND.
 	Resume(context.Context, *QueueServiceResumeRequest) (*QueueServiceResumeResponse, error)
+	// Purge ends every task of a queue that isn't leased and existed at the call: they are CANCELLED and nothing of them is
+	// kept. It works in bounded steps and streams its progress; a call that breaks off has purged what it said, and may be
+	// repeated. Errors: NOT_FOUND.
+	Purge(*PurgeRequest, grpc.ServerStreamingServer[PurgeResponse]) error
+	// Explain says why a queue's tasks don't go on: the conditions that hold back the next task of each shape (kind, require,
+	// weight). Errors: NOT_FOUND.
+	Explain(context.Context, *QueueServiceExplainRequest) (*QueueServiceExplainResponse, error)
 	mustEmbedUnimplementedQueueServiceServer()
 }
 
@@ -146,6 +191,12 @@ func (UnimplementedQueueServiceServer) Pause(context.Context, *QueueServicePause
 }
 func (UnimplementedQueueServiceServer) Resume(context.Context, *QueueServiceResumeRequest) (*QueueServiceResumeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Resume not implemented")
+}
+func (UnimplementedQueueServiceServer) Purge(*PurgeRequest, grpc.ServerStreamingServer[PurgeResponse]) error {
+	return status.Error(codes.Unimplemented, "method Purge not implemented")
+}
+func (UnimplementedQueueServiceServer) Explain(context.Context, *QueueServiceExplainRequest) (*QueueServiceExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
 }
 func (UnimplementedQueueServiceServer) mustEmbedUnimplementedQueueServiceServer() {}
 func (UnimplementedQueueServiceServer) testEmbeddedByValue()                      {}
@@ -258,6 +309,35 @@ func _QueueService_Resume_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _QueueService_Purge_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PurgeRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(QueueServiceServer).Purge(m, &grpc.GenericServerStream[PurgeRequest, PurgeResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QueueService_PurgeServer = grpc.ServerStreamingServer[PurgeResponse]
+
+func _QueueService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QueueServiceExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueueServiceServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueueService_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueueServiceServer).Explain(ctx, req.(*QueueServiceExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // QueueService_ServiceDesc is the grpc.ServiceDesc for QueueService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -285,7 +365,17 @@ var QueueService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Resume",
 			Handler:    _QueueService_Resume_Handler,
 		},
+		{
+			MethodName: "Explain",
+			Handler:    _QueueService_Explain_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Purge",
+			Handler:       _QueueService_Purge_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "yardmaster/v1/queue.proto",
 }

@@ -11,6 +11,7 @@ package yardmasterv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	anypb "google.golang.org/protobuf/types/known/anypb"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
@@ -206,6 +207,8 @@ const (
 	TaskResult_CODE_NOT_DEAD TaskResult_Code = 5
 	// Retry: a limit (queue depth, shapes, tasks in all) is reached.
 	TaskResult_CODE_LIMIT_REACHED TaskResult_Code = 6
+	// Delete: it hasn't ended.
+	TaskResult_CODE_NOT_TERMINAL TaskResult_Code = 7
 )
 
 // Enum value maps for TaskResult_Code.
@@ -218,6 +221,7 @@ var (
 		4: "CODE_NOT_FOUND",
 		5: "CODE_NOT_DEAD",
 		6: "CODE_LIMIT_REACHED",
+		7: "CODE_NOT_TERMINAL",
 	}
 	TaskResult_Code_value = map[string]int32{
 		"CODE_UNSPECIFIED":      0,
@@ -227,6 +231,7 @@ var (
 		"CODE_NOT_FOUND":        4,
 		"CODE_NOT_DEAD":         5,
 		"CODE_LIMIT_REACHED":    6,
+		"CODE_NOT_TERMINAL":     7,
 	}
 )
 
@@ -254,7 +259,136 @@ func (x TaskResult_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TaskResult_Code.Descriptor instead.
 func (TaskResult_Code) EnumDescriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{17, 0}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{23, 0}
+}
+
+// Type says what happened.
+type Event_Type int32
+
+const (
+	// Not set.
+	Event_TYPE_UNSPECIFIED Event_Type = 0
+	// A task was stored.
+	Event_TYPE_SUBMITTED Event_Type = 1
+	// A task that waited for a time is PENDING.
+	Event_TYPE_READY Event_Type = 2
+	// A task was granted to a worker.
+	Event_TYPE_LEASED Event_Type = 3
+	// The worker has started it.
+	Event_TYPE_STARTED Event_Type = 4
+	// Its handler reported progress.
+	Event_TYPE_PROGRESS Event_Type = 5
+	// It went back to its queue at no cost: interrupted, recalled, never received, or its worker ended.
+	Event_TYPE_RETURNED Event_Type = 6
+	// An attempt failed or was lost with its worker; it will be tried again.
+	Event_TYPE_FAILED Event_Type = 7
+	// Its cancellation was asked for.
+	Event_TYPE_CANCEL_REQUESTED Event_Type = 8
+	// It succeeded.
+	Event_TYPE_SUCCEEDED Event_Type = 9
+	// It is a dead letter.
+	Event_TYPE_DEAD Event_Type = 10
+	// It is cancelled.
+	Event_TYPE_CANCELLED Event_Type = 11
+	// It has expired.
+	Event_TYPE_EXPIRED Event_Type = 12
+	// A dead letter was given a new generation.
+	Event_TYPE_RETRIED Event_Type = 13
+	// A finished task was deleted before its retention was over.
+	Event_TYPE_DELETED Event_Type = 14
+	// A queue was made or its settings changed.
+	Event_TYPE_QUEUE_CONFIGURED Event_Type = 15
+	// A queue was paused.
+	Event_TYPE_QUEUE_PAUSED Event_Type = 16
+	// A queue's pause ended.
+	Event_TYPE_QUEUE_RESUMED Event_Type = 17
+	// A worker's session was opened.
+	Event_TYPE_WORKER_OPENED Event_Type = 18
+	// A worker is given work (again).
+	Event_TYPE_WORKER_ATTACHED Event_Type = 19
+	// A worker's stream broke, or it didn't confirm its grants.
+	Event_TYPE_WORKER_DETACHED Event_Type = 20
+	// A worker's session ended.
+	Event_TYPE_WORKER_ENDED Event_Type = 21
+)
+
+// Enum value maps for Event_Type.
+var (
+	Event_Type_name = map[int32]string{
+		0:  "TYPE_UNSPECIFIED",
+		1:  "TYPE_SUBMITTED",
+		2:  "TYPE_READY",
+		3:  "TYPE_LEASED",
+		4:  "TYPE_STARTED",
+		5:  "TYPE_PROGRESS",
+		6:  "TYPE_RETURNED",
+		7:  "TYPE_FAILED",
+		8:  "TYPE_CANCEL_REQUESTED",
+		9:  "TYPE_SUCCEEDED",
+		10: "TYPE_DEAD",
+		11: "TYPE_CANCELLED",
+		12: "TYPE_EXPIRED",
+		13: "TYPE_RETRIED",
+		14: "TYPE_DELETED",
+		15: "TYPE_QUEUE_CONFIGURED",
+		16: "TYPE_QUEUE_PAUSED",
+		17: "TYPE_QUEUE_RESUMED",
+		18: "TYPE_WORKER_OPENED",
+		19: "TYPE_WORKER_ATTACHED",
+		20: "TYPE_WORKER_DETACHED",
+		21: "TYPE_WORKER_ENDED",
+	}
+	Event_Type_value = map[string]int32{
+		"TYPE_UNSPECIFIED":      0,
+		"TYPE_SUBMITTED":        1,
+		"TYPE_READY":            2,
+		"TYPE_LEASED":           3,
+		"TYPE_STARTED":          4,
+		"TYPE_PROGRESS":         5,
+		"TYPE_RETURNED":         6,
+		"TYPE_FAILED":           7,
+		"TYPE_CANCEL_REQUESTED": 8,
+		"TYPE_SUCCEEDED":        9,
+		"TYPE_DEAD":             10,
+		"TYPE_CANCELLED":        11,
+		"TYPE_EXPIRED":          12,
+		"TYPE_RETRIED":          13,
+		"TYPE_DELETED":          14,
+		"TYPE_QUEUE_CONFIGURED": 15,
+		"TYPE_QUEUE_PAUSED":     16,
+		"TYPE_QUEUE_RESUMED":    17,
+		"TYPE_WORKER_OPENED":    18,
+		"TYPE_WORKER_ATTACHED":  19,
+		"TYPE_WORKER_DETACHED":  20,
+		"TYPE_WORKER_ENDED":     21,
+	}
+)
+
+func (x Event_Type) Enum() *Event_Type {
+	p := new(Event_Type)
+	*p = x
+	return p
+}
+
+func (x Event_Type) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Event_Type) Descriptor() protoreflect.EnumDescriptor {
+	return file_yardmaster_v1_task_proto_enumTypes[3].Descriptor()
+}
+
+func (Event_Type) Type() protoreflect.EnumType {
+	return &file_yardmaster_v1_task_proto_enumTypes[3]
+}
+
+func (x Event_Type) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Event_Type.Descriptor instead.
+func (Event_Type) EnumDescriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{30, 0}
 }
 
 // Code names a condition of the matcher.
@@ -289,6 +423,14 @@ const (
 	Reason_CODE_LEASED Reason_Code = 12
 	// It has ended.
 	Reason_CODE_TERMINAL Reason_Code = 13
+	// The workers' free slots are kept for a heavier task that has waited for them.
+	Reason_CODE_RESERVED Reason_Code = 14
+	// It is a suspect (its worker was lost twice while running it), and the workers run another suspect.
+	Reason_CODE_SUSPECTS_APART Reason_Code = 15
+	// Its queue has as many leases as it may.
+	Reason_CODE_QUEUE_MAX_LEASES Reason_Code = 16
+	// Its queue is empty.
+	Reason_CODE_QUEUE_EMPTY Reason_Code = 17
 )
 
 // Enum value maps for Reason_Code.
@@ -308,6 +450,10 @@ var (
 		11: "CODE_BEHIND_OTHERS",
 		12: "CODE_LEASED",
 		13: "CODE_TERMINAL",
+		14: "CODE_RESERVED",
+		15: "CODE_SUSPECTS_APART",
+		16: "CODE_QUEUE_MAX_LEASES",
+		17: "CODE_QUEUE_EMPTY",
 	}
 	Reason_Code_value = map[string]int32{
 		"CODE_UNSPECIFIED":      0,
@@ -324,6 +470,10 @@ var (
 		"CODE_BEHIND_OTHERS":    11,
 		"CODE_LEASED":           12,
 		"CODE_TERMINAL":         13,
+		"CODE_RESERVED":         14,
+		"CODE_SUSPECTS_APART":   15,
+		"CODE_QUEUE_MAX_LEASES": 16,
+		"CODE_QUEUE_EMPTY":      17,
 	}
 )
 
@@ -338,11 +488,11 @@ func (x Reason_Code) String() string {
 }
 
 func (Reason_Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_yardmaster_v1_task_proto_enumTypes[3].Descriptor()
+	return file_yardmaster_v1_task_proto_enumTypes[4].Descriptor()
 }
 
 func (Reason_Code) Type() protoreflect.EnumType {
-	return &file_yardmaster_v1_task_proto_enumTypes[3]
+	return &file_yardmaster_v1_task_proto_enumTypes[4]
 }
 
 func (x Reason_Code) Number() protoreflect.EnumNumber {
@@ -351,7 +501,7 @@ func (x Reason_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Reason_Code.Descriptor instead.
 func (Reason_Code) EnumDescriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{22, 0}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{36, 0}
 }
 
 // TaskSpec is one task as submitted.
@@ -796,6 +946,203 @@ func (x *SubmitResponse) GetExisting() []uint32 {
 	return nil
 }
 
+// SubmitStreamRequest is one Submit of a stream.
+type SubmitStreamRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to store.
+	Submit        *SubmitRequest `protobuf:"bytes,1,opt,name=submit,proto3" json:"submit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitStreamRequest) Reset() {
+	*x = SubmitStreamRequest{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitStreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitStreamRequest) ProtoMessage() {}
+
+func (x *SubmitStreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitStreamRequest.ProtoReflect.Descriptor instead.
+func (*SubmitStreamRequest) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SubmitStreamRequest) GetSubmit() *SubmitRequest {
+	if x != nil {
+		return x.Submit
+	}
+	return nil
+}
+
+// SubmitStreamResponse answers one request of the stream; the i-th answers the i-th.
+type SubmitStreamResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The answer.
+	//
+	// Types that are valid to be assigned to Answer:
+	//
+	//	*SubmitStreamResponse_Stored
+	//	*SubmitStreamResponse_Error
+	Answer        isSubmitStreamResponse_Answer `protobuf_oneof:"answer"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitStreamResponse) Reset() {
+	*x = SubmitStreamResponse{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitStreamResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitStreamResponse) ProtoMessage() {}
+
+func (x *SubmitStreamResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitStreamResponse.ProtoReflect.Descriptor instead.
+func (*SubmitStreamResponse) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SubmitStreamResponse) GetAnswer() isSubmitStreamResponse_Answer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *SubmitStreamResponse) GetStored() *SubmitResponse {
+	if x != nil {
+		if x, ok := x.Answer.(*SubmitStreamResponse_Stored); ok {
+			return x.Stored
+		}
+	}
+	return nil
+}
+
+func (x *SubmitStreamResponse) GetError() *SubmitError {
+	if x != nil {
+		if x, ok := x.Answer.(*SubmitStreamResponse_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isSubmitStreamResponse_Answer interface {
+	isSubmitStreamResponse_Answer()
+}
+
+type SubmitStreamResponse_Stored struct {
+	// The tasks are durable.
+	Stored *SubmitResponse `protobuf:"bytes,1,opt,name=stored,proto3,oneof"`
+}
+
+type SubmitStreamResponse_Error struct {
+	// Nothing was stored.
+	Error *SubmitError `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
+}
+
+func (*SubmitStreamResponse_Stored) isSubmitStreamResponse_Answer() {}
+
+func (*SubmitStreamResponse_Error) isSubmitStreamResponse_Answer() {}
+
+// SubmitError is a refusal as Submit would have returned it.
+type SubmitError struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The gRPC status code.
+	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	// The message.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// google.rpc details: BadRequest, RetryInfo, ErrorInfo.
+	Details       []*anypb.Any `protobuf:"bytes,3,rep,name=details,proto3" json:"details,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitError) Reset() {
+	*x = SubmitError{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitError) ProtoMessage() {}
+
+func (x *SubmitError) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitError.ProtoReflect.Descriptor instead.
+func (*SubmitError) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SubmitError) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *SubmitError) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *SubmitError) GetDetails() []*anypb.Any {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
 // Task is a task as the coordinator sees it.
 type Task struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -849,13 +1196,17 @@ type Task struct {
 	Retention *durationpb.Duration `protobuf:"bytes,24,opt,name=retention,proto3" json:"retention,omitempty"`
 	// The same for a dead letter.
 	DeadRetention *durationpb.Duration `protobuf:"bytes,25,opt,name=dead_retention,json=deadRetention,proto3" json:"dead_retention,omitempty"`
+	// RUNNING: what its handler last said of its progress. Known to the current leader only.
+	Progress *Progress `protobuf:"bytes,26,opt,name=progress,proto3" json:"progress,omitempty"`
+	// Its worker was lost twice while running it: it waits apart from others and is never run beside another suspect.
+	Suspect       bool `protobuf:"varint,27,opt,name=suspect,proto3" json:"suspect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[5]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -867,7 +1218,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[5]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -880,7 +1231,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{5}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Task) GetId() uint64 {
@@ -1058,6 +1409,84 @@ func (x *Task) GetDeadRetention() *durationpb.Duration {
 	return nil
 }
 
+func (x *Task) GetProgress() *Progress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *Task) GetSuspect() bool {
+	if x != nil {
+		return x.Suspect
+	}
+	return false
+}
+
+// Progress is what a handler says of a task that runs. It isn't durable.
+type Progress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How far: 0 to 1,000 thousandths.
+	Permille uint32 `protobuf:"varint,1,opt,name=permille,proto3" json:"permille,omitempty"`
+	// Free text, at most 256 bytes.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// When the coordinator heard of it.
+	ReportTime    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=report_time,json=reportTime,proto3" json:"report_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Progress) Reset() {
+	*x = Progress{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Progress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Progress) ProtoMessage() {}
+
+func (x *Progress) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Progress.ProtoReflect.Descriptor instead.
+func (*Progress) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Progress) GetPermille() uint32 {
+	if x != nil {
+		return x.Permille
+	}
+	return 0
+}
+
+func (x *Progress) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Progress) GetReportTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReportTime
+	}
+	return nil
+}
+
 // Lease is the right to run one attempt of a task.
 type Lease struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1075,7 +1504,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[6]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1516,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[6]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1529,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{6}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Lease) GetToken() uint64 {
@@ -1150,7 +1579,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[7]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1162,7 +1591,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[7]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +1604,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{7}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Failure) GetCause() Cause {
@@ -1238,7 +1667,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[8]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1679,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[8]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1692,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{8}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Outcome) GetState() TaskState {
@@ -1335,7 +1764,7 @@ type TaskServiceGetRequest struct {
 
 func (x *TaskServiceGetRequest) Reset() {
 	*x = TaskServiceGetRequest{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[9]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1776,7 @@ func (x *TaskServiceGetRequest) String() string {
 func (*TaskServiceGetRequest) ProtoMessage() {}
 
 func (x *TaskServiceGetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[9]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1789,7 @@ func (x *TaskServiceGetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskServiceGetRequest.ProtoReflect.Descriptor instead.
 func (*TaskServiceGetRequest) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{9}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TaskServiceGetRequest) GetTaskId() uint64 {
@@ -1388,7 +1817,7 @@ type TaskServiceGetResponse struct {
 
 func (x *TaskServiceGetResponse) Reset() {
 	*x = TaskServiceGetResponse{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[10]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1829,7 @@ func (x *TaskServiceGetResponse) String() string {
 func (*TaskServiceGetResponse) ProtoMessage() {}
 
 func (x *TaskServiceGetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[10]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1842,7 @@ func (x *TaskServiceGetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskServiceGetResponse.ProtoReflect.Descriptor instead.
 func (*TaskServiceGetResponse) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{10}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TaskServiceGetResponse) GetTask() *Task {
@@ -1434,15 +1863,23 @@ type TaskServiceListRequest struct {
 	States []TaskState `protobuf:"varint,3,rep,packed,name=states,proto3,enum=yardmaster.v1.TaskState" json:"states,omitempty"`
 	// At most so many: 1 to 1,000; 0 means 100.
 	PageSize uint32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the page before; empty for the first.
-	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// next_page_token of the page before; empty for the first. The filter must be the same.
+	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only those that have all these labels, with these values. At most 32.
+	Labels map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Only those submitted at this time or later.
+	SubmittedFrom *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=submitted_from,json=submittedFrom,proto3" json:"submitted_from,omitempty"`
+	// Only those submitted before this time.
+	SubmittedBefore *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=submitted_before,json=submittedBefore,proto3" json:"submitted_before,omitempty"`
+	// Only ids up to this one. 0: no bound. A walk that acts on what it lists sets it, so that it ends.
+	ThroughTaskId uint64 `protobuf:"varint,9,opt,name=through_task_id,json=throughTaskId,proto3" json:"through_task_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskServiceListRequest) Reset() {
 	*x = TaskServiceListRequest{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[11]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1891,7 @@ func (x *TaskServiceListRequest) String() string {
 func (*TaskServiceListRequest) ProtoMessage() {}
 
 func (x *TaskServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[11]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1904,7 @@ func (x *TaskServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskServiceListRequest.ProtoReflect.Descriptor instead.
 func (*TaskServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{11}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TaskServiceListRequest) GetQueue() string {
@@ -1505,20 +1942,51 @@ func (x *TaskServiceListRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *TaskServiceListRequest) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *TaskServiceListRequest) GetSubmittedFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SubmittedFrom
+	}
+	return nil
+}
+
+func (x *TaskServiceListRequest) GetSubmittedBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SubmittedBefore
+	}
+	return nil
+}
+
+func (x *TaskServiceListRequest) GetThroughTaskId() uint64 {
+	if x != nil {
+		return x.ThroughTaskId
+	}
+	return 0
+}
+
 // TaskServiceListResponse is one page.
 type TaskServiceListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In order of id; without payloads and results.
 	Tasks []*Task `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	// Pass it to get the next page; empty at the end.
+	// Pass it to get the next page; empty at the end. A page may hold fewer tasks than asked for, even none, and be
+	// followed by another: the coordinator looks at a bounded number of tasks (50,000) for each.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The highest id assigned so far.
+	LastTaskId    uint64 `protobuf:"varint,3,opt,name=last_task_id,json=lastTaskId,proto3" json:"last_task_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskServiceListResponse) Reset() {
 	*x = TaskServiceListResponse{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[12]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1998,7 @@ func (x *TaskServiceListResponse) String() string {
 func (*TaskServiceListResponse) ProtoMessage() {}
 
 func (x *TaskServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[12]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +2011,7 @@ func (x *TaskServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskServiceListResponse.ProtoReflect.Descriptor instead.
 func (*TaskServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{12}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TaskServiceListResponse) GetTasks() []*Task {
@@ -1560,6 +2028,13 @@ func (x *TaskServiceListResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *TaskServiceListResponse) GetLastTaskId() uint64 {
+	if x != nil {
+		return x.LastTaskId
+	}
+	return 0
+}
+
 // TaskServiceCancelRequest names tasks to cancel.
 type TaskServiceCancelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1573,7 +2048,7 @@ type TaskServiceCancelRequest struct {
 
 func (x *TaskServiceCancelRequest) Reset() {
 	*x = TaskServiceCancelRequest{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[13]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +2060,7 @@ func (x *TaskServiceCancelRequest) String() string {
 func (*TaskServiceCancelRequest) ProtoMessage() {}
 
 func (x *TaskServiceCancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[13]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +2073,7 @@ func (x *TaskServiceCancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskServiceCancelRequest.ProtoReflect.Descriptor instead.
 func (*TaskServiceCancelRequest) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{13}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TaskServiceCancelRequest) GetTaskIds() []uint64 {
@@ -1626,7 +2101,7 @@ type TaskServiceCancelResponse struct {
 
 func (x *TaskServiceCancelResponse) Reset() {
 	*x = TaskServiceCancelResponse{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[14]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +2113,7 @@ func (x *TaskServiceCancelResponse) String() string {
 func (*TaskServiceCancelResponse) ProtoMessage() {}
 
 func (x *TaskServiceCancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[14]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,10 +2126,102 @@ func (x *TaskServiceCancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskServiceCancelResponse.ProtoReflect.Descriptor instead.
 func (*TaskServiceCancelResponse) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{14}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TaskServiceCancelResponse) GetResults() []*TaskResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// TaskServiceDeleteRequest names finished tasks.
+type TaskServiceDeleteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000 ids.
+	TaskIds       []uint64 `protobuf:"varint,1,rep,packed,name=task_ids,json=taskIds,proto3" json:"task_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskServiceDeleteRequest) Reset() {
+	*x = TaskServiceDeleteRequest{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskServiceDeleteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskServiceDeleteRequest) ProtoMessage() {}
+
+func (x *TaskServiceDeleteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskServiceDeleteRequest.ProtoReflect.Descriptor instead.
+func (*TaskServiceDeleteRequest) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *TaskServiceDeleteRequest) GetTaskIds() []uint64 {
+	if x != nil {
+		return x.TaskIds
+	}
+	return nil
+}
+
+// TaskServiceDeleteResponse answers for each task.
+type TaskServiceDeleteResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request.
+	Results       []*TaskResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskServiceDeleteResponse) Reset() {
+	*x = TaskServiceDeleteResponse{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskServiceDeleteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskServiceDeleteResponse) ProtoMessage() {}
+
+func (x *TaskServiceDeleteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskServiceDeleteResponse.ProtoReflect.Descriptor instead.
+func (*TaskServiceDeleteResponse) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *TaskServiceDeleteResponse) GetResults() []*TaskResult {
 	if x != nil {
 		return x.Results
 	}
@@ -1672,7 +2239,7 @@ type RetryRequest struct {
 
 func (x *RetryRequest) Reset() {
 	*x = RetryRequest{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[15]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +2251,7 @@ func (x *RetryRequest) String() string {
 func (*RetryRequest) ProtoMessage() {}
 
 func (x *RetryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[15]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +2264,7 @@ func (x *RetryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryRequest.ProtoReflect.Descriptor instead.
 func (*RetryRequest) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{15}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RetryRequest) GetTaskIds() []uint64 {
@@ -1718,7 +2285,7 @@ type RetryResponse struct {
 
 func (x *RetryResponse) Reset() {
 	*x = RetryResponse{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[16]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1730,7 +2297,7 @@ func (x *RetryResponse) String() string {
 func (*RetryResponse) ProtoMessage() {}
 
 func (x *RetryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[16]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1743,7 +2310,7 @@ func (x *RetryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryResponse.ProtoReflect.Descriptor instead.
 func (*RetryResponse) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{16}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RetryResponse) GetResults() []*TaskResult {
@@ -1766,7 +2333,7 @@ type TaskResult struct {
 
 func (x *TaskResult) Reset() {
 	*x = TaskResult{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[17]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1778,7 +2345,7 @@ func (x *TaskResult) String() string {
 func (*TaskResult) ProtoMessage() {}
 
 func (x *TaskResult) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[17]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1791,7 +2358,7 @@ func (x *TaskResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskResult.ProtoReflect.Descriptor instead.
 func (*TaskResult) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{17}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TaskResult) GetTaskId() uint64 {
@@ -1819,7 +2386,7 @@ type AwaitRequest struct {
 
 func (x *AwaitRequest) Reset() {
 	*x = AwaitRequest{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[18]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1831,7 +2398,7 @@ func (x *AwaitRequest) String() string {
 func (*AwaitRequest) ProtoMessage() {}
 
 func (x *AwaitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[18]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1844,7 +2411,7 @@ func (x *AwaitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitRequest.ProtoReflect.Descriptor instead.
 func (*AwaitRequest) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{18}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AwaitRequest) GetTaskIds() []uint64 {
@@ -1869,7 +2436,7 @@ type AwaitResponse struct {
 
 func (x *AwaitResponse) Reset() {
 	*x = AwaitResponse{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[19]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1881,7 +2448,7 @@ func (x *AwaitResponse) String() string {
 func (*AwaitResponse) ProtoMessage() {}
 
 func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[19]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1894,7 +2461,7 @@ func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitResponse.ProtoReflect.Descriptor instead.
 func (*AwaitResponse) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{19}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AwaitResponse) GetTaskId() uint64 {
@@ -1918,6 +2485,705 @@ func (x *AwaitResponse) GetMissingReason() string {
 	return ""
 }
 
+// TaskServiceWatchRequest selects events; all conditions must hold.
+type TaskServiceWatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first event has a position above this. 0: from now on. A position that is no longer kept is answered by Lagged.
+	AfterPosition uint64 `protobuf:"varint,1,opt,name=after_position,json=afterPosition,proto3" json:"after_position,omitempty"`
+	// Only of these queues; at most 100. Empty: of all.
+	Queues []string `protobuf:"bytes,2,rep,name=queues,proto3" json:"queues,omitempty"`
+	// Only of tasks of these kinds; at most 100. Empty: of all.
+	Kinds []string `protobuf:"bytes,3,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Only of these tasks; at most 1,000. Empty: of all.
+	TaskIds []uint64 `protobuf:"varint,4,rep,packed,name=task_ids,json=taskIds,proto3" json:"task_ids,omitempty"`
+	// Only of these types. Empty: all but STARTED and PROGRESS, which must be named.
+	Types []Event_Type `protobuf:"varint,5,rep,packed,name=types,proto3,enum=yardmaster.v1.Event_Type" json:"types,omitempty"`
+	// Stream the latest state of the one task in task_ids; the other filters must be empty.
+	LatestOnly    bool `protobuf:"varint,6,opt,name=latest_only,json=latestOnly,proto3" json:"latest_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskServiceWatchRequest) Reset() {
+	*x = TaskServiceWatchRequest{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskServiceWatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskServiceWatchRequest) ProtoMessage() {}
+
+func (x *TaskServiceWatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskServiceWatchRequest.ProtoReflect.Descriptor instead.
+func (*TaskServiceWatchRequest) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *TaskServiceWatchRequest) GetAfterPosition() uint64 {
+	if x != nil {
+		return x.AfterPosition
+	}
+	return 0
+}
+
+func (x *TaskServiceWatchRequest) GetQueues() []string {
+	if x != nil {
+		return x.Queues
+	}
+	return nil
+}
+
+func (x *TaskServiceWatchRequest) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *TaskServiceWatchRequest) GetTaskIds() []uint64 {
+	if x != nil {
+		return x.TaskIds
+	}
+	return nil
+}
+
+func (x *TaskServiceWatchRequest) GetTypes() []Event_Type {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *TaskServiceWatchRequest) GetLatestOnly() bool {
+	if x != nil {
+		return x.LatestOnly
+	}
+	return false
+}
+
+// TaskServiceWatchResponse is one message to a watcher.
+type TaskServiceWatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The message.
+	//
+	// Types that are valid to be assigned to Message:
+	//
+	//	*TaskServiceWatchResponse_Events
+	//	*TaskServiceWatchResponse_Lagged
+	//	*TaskServiceWatchResponse_Task
+	Message       isTaskServiceWatchResponse_Message `protobuf_oneof:"message"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskServiceWatchResponse) Reset() {
+	*x = TaskServiceWatchResponse{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskServiceWatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskServiceWatchResponse) ProtoMessage() {}
+
+func (x *TaskServiceWatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskServiceWatchResponse.ProtoReflect.Descriptor instead.
+func (*TaskServiceWatchResponse) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *TaskServiceWatchResponse) GetMessage() isTaskServiceWatchResponse_Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *TaskServiceWatchResponse) GetEvents() *Events {
+	if x != nil {
+		if x, ok := x.Message.(*TaskServiceWatchResponse_Events); ok {
+			return x.Events
+		}
+	}
+	return nil
+}
+
+func (x *TaskServiceWatchResponse) GetLagged() *Lagged {
+	if x != nil {
+		if x, ok := x.Message.(*TaskServiceWatchResponse_Lagged); ok {
+			return x.Lagged
+		}
+	}
+	return nil
+}
+
+func (x *TaskServiceWatchResponse) GetTask() *Task {
+	if x != nil {
+		if x, ok := x.Message.(*TaskServiceWatchResponse_Task); ok {
+			return x.Task
+		}
+	}
+	return nil
+}
+
+type isTaskServiceWatchResponse_Message interface {
+	isTaskServiceWatchResponse_Message()
+}
+
+type TaskServiceWatchResponse_Events struct {
+	// Events, in order; at most 1,000.
+	Events *Events `protobuf:"bytes,1,opt,name=events,proto3,oneof"`
+}
+
+type TaskServiceWatchResponse_Lagged struct {
+	// Events were missed.
+	Lagged *Lagged `protobuf:"bytes,2,opt,name=lagged,proto3,oneof"`
+}
+
+type TaskServiceWatchResponse_Task struct {
+	// latest_only: the task as it is.
+	Task *Task `protobuf:"bytes,3,opt,name=task,proto3,oneof"`
+}
+
+func (*TaskServiceWatchResponse_Events) isTaskServiceWatchResponse_Message() {}
+
+func (*TaskServiceWatchResponse_Lagged) isTaskServiceWatchResponse_Message() {}
+
+func (*TaskServiceWatchResponse_Task) isTaskServiceWatchResponse_Message() {}
+
+// Events are events in order, and how far the watcher has come.
+type Events struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In order of position. May be empty.
+	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// All events up to this position have been looked at for the filter: where to resume.
+	ThroughPosition uint64 `protobuf:"varint,2,opt,name=through_position,json=throughPosition,proto3" json:"through_position,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Events) Reset() {
+	*x = Events{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Events) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Events) ProtoMessage() {}
+
+func (x *Events) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Events.ProtoReflect.Descriptor instead.
+func (*Events) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Events) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *Events) GetThroughPosition() uint64 {
+	if x != nil {
+		return x.ThroughPosition
+	}
+	return 0
+}
+
+// Lagged says that events are gone that the watcher hasn't seen.
+type Lagged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many events of the cluster, whatever the filter.
+	Missed uint64 `protobuf:"varint,1,opt,name=missed,proto3" json:"missed,omitempty"`
+	// It goes on after this position.
+	ResumePosition uint64 `protobuf:"varint,2,opt,name=resume_position,json=resumePosition,proto3" json:"resume_position,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Lagged) Reset() {
+	*x = Lagged{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lagged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lagged) ProtoMessage() {}
+
+func (x *Lagged) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lagged.ProtoReflect.Descriptor instead.
+func (*Lagged) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Lagged) GetMissed() uint64 {
+	if x != nil {
+		return x.Missed
+	}
+	return 0
+}
+
+func (x *Lagged) GetResumePosition() uint64 {
+	if x != nil {
+		return x.ResumePosition
+	}
+	return 0
+}
+
+// Event is something that happened to a task, queue or worker. Its position is its place in the order of all events, the
+// same on every replica. STARTED and PROGRESS are known to the current leader only: they carry the position of the last
+// event before them and aren't replayed.
+type Event struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its place in the order of all events, from 1.
+	Position uint64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
+	// Log time of the step that caused it.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// What happened.
+	Type Event_Type `protobuf:"varint,3,opt,name=type,proto3,enum=yardmaster.v1.Event_Type" json:"type,omitempty"`
+	// The task, if it concerns one.
+	TaskId uint64 `protobuf:"varint,4,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// The queue, if it concerns one.
+	Queue string `protobuf:"bytes,5,opt,name=queue,proto3" json:"queue,omitempty"`
+	// The task's kind.
+	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The worker, if it concerns one.
+	Worker string `protobuf:"bytes,7,opt,name=worker,proto3" json:"worker,omitempty"`
+	// The worker's session.
+	SessionId uint64 `protobuf:"varint,8,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// The lease's token, if it concerns one.
+	Token uint64 `protobuf:"varint,9,opt,name=token,proto3" json:"token,omitempty"`
+	// Number of the attempt, from 1.
+	Attempt uint32 `protobuf:"varint,10,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// The task's generation.
+	Generation uint32 `protobuf:"varint,11,opt,name=generation,proto3" json:"generation,omitempty"`
+	// FAILED, DEAD, CANCELLED, EXPIRED: why.
+	Cause Cause `protobuf:"varint,12,opt,name=cause,proto3,enum=yardmaster.v1.Cause" json:"cause,omitempty"`
+	// PROGRESS: what was reported.
+	Progress      *Progress `protobuf:"bytes,13,opt,name=progress,proto3" json:"progress,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Event) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *Event) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Event) GetType() Event_Type {
+	if x != nil {
+		return x.Type
+	}
+	return Event_TYPE_UNSPECIFIED
+}
+
+func (x *Event) GetTaskId() uint64 {
+	if x != nil {
+		return x.TaskId
+	}
+	return 0
+}
+
+func (x *Event) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *Event) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Event) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Event) GetSessionId() uint64 {
+	if x != nil {
+		return x.SessionId
+	}
+	return 0
+}
+
+func (x *Event) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *Event) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Event) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Event) GetCause() Cause {
+	if x != nil {
+		return x.Cause
+	}
+	return Cause_CAUSE_UNSPECIFIED
+}
+
+func (x *Event) GetProgress() *Progress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+// TimelineRequest names a task.
+type TimelineRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The task's id.
+	TaskId        uint64 `protobuf:"varint,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimelineRequest) Reset() {
+	*x = TimelineRequest{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimelineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimelineRequest) ProtoMessage() {}
+
+func (x *TimelineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimelineRequest.ProtoReflect.Descriptor instead.
+func (*TimelineRequest) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *TimelineRequest) GetTaskId() uint64 {
+	if x != nil {
+		return x.TaskId
+	}
+	return 0
+}
+
+// TimelineResponse is the story of a task.
+type TimelineResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The task as it is, without payload.
+	Task *Task `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// Its ended attempts that were charged, oldest first: the last 10, and of a finished task the one that ended it.
+	Attempts []*Attempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// Charged attempts and losses before those listed, of all generations.
+	EarlierAttempts uint32 `protobuf:"varint,3,opt,name=earlier_attempts,json=earlierAttempts,proto3" json:"earlier_attempts,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *TimelineResponse) Reset() {
+	*x = TimelineResponse{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimelineResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimelineResponse) ProtoMessage() {}
+
+func (x *TimelineResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimelineResponse.ProtoReflect.Descriptor instead.
+func (*TimelineResponse) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *TimelineResponse) GetTask() *Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *TimelineResponse) GetAttempts() []*Attempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+func (x *TimelineResponse) GetEarlierAttempts() uint32 {
+	if x != nil {
+		return x.EarlierAttempts
+	}
+	return 0
+}
+
+// Attempt is one ended attempt.
+type Attempt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number within its generation, from 1. A lost worker spends a loss, not an attempt: then it is the number that the
+	// attempt had.
+	Number uint32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// The task's generation.
+	Generation uint32 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Its lease's token.
+	Token uint64 `protobuf:"varint,3,opt,name=token,proto3" json:"token,omitempty"`
+	// Who had it.
+	Worker string `protobuf:"bytes,4,opt,name=worker,proto3" json:"worker,omitempty"`
+	// That worker's session.
+	SessionId uint64 `protobuf:"varint,5,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// When it was granted.
+	GrantTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=grant_time,json=grantTime,proto3" json:"grant_time,omitempty"`
+	// When its end was made durable.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// How long its handler ran, as the worker measured it. Absent: the worker didn't say.
+	RunTime *durationpb.Duration `protobuf:"bytes,8,opt,name=run_time,json=runTime,proto3" json:"run_time,omitempty"`
+	// It succeeded.
+	Succeeded bool `protobuf:"varint,9,opt,name=succeeded,proto3" json:"succeeded,omitempty"`
+	// Why it failed. Absent if it succeeded.
+	Failure       *Failure `protobuf:"bytes,10,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attempt) Reset() {
+	*x = Attempt{}
+	mi := &file_yardmaster_v1_task_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attempt) ProtoMessage() {}
+
+func (x *Attempt) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_task_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
+func (*Attempt) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Attempt) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Attempt) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Attempt) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *Attempt) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Attempt) GetSessionId() uint64 {
+	if x != nil {
+		return x.SessionId
+	}
+	return 0
+}
+
+func (x *Attempt) GetGrantTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.GrantTime
+	}
+	return nil
+}
+
+func (x *Attempt) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *Attempt) GetRunTime() *durationpb.Duration {
+	if x != nil {
+		return x.RunTime
+	}
+	return nil
+}
+
+func (x *Attempt) GetSucceeded() bool {
+	if x != nil {
+		return x.Succeeded
+	}
+	return false
+}
+
+func (x *Attempt) GetFailure() *Failure {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
 // TaskServiceExplainRequest names a task.
 type TaskServiceExplainRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1929,7 +3195,7 @@ type TaskServiceExplainRequest struct {
 
 func (x *TaskServiceExplainRequest) Reset() {
 	*x = TaskServiceExplainRequest{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[20]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +3207,7 @@ func (x *TaskServiceExplainRequest) String() string {
 func (*TaskServiceExplainRequest) ProtoMessage() {}
 
 func (x *TaskServiceExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[20]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +3220,7 @@ func (x *TaskServiceExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskServiceExplainRequest.ProtoReflect.Descriptor instead.
 func (*TaskServiceExplainRequest) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{20}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TaskServiceExplainRequest) GetTaskId() uint64 {
@@ -1981,7 +3247,7 @@ type TaskServiceExplainResponse struct {
 
 func (x *TaskServiceExplainResponse) Reset() {
 	*x = TaskServiceExplainResponse{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[21]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +3259,7 @@ func (x *TaskServiceExplainResponse) String() string {
 func (*TaskServiceExplainResponse) ProtoMessage() {}
 
 func (x *TaskServiceExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[21]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,7 +3272,7 @@ func (x *TaskServiceExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskServiceExplainResponse.ProtoReflect.Descriptor instead.
 func (*TaskServiceExplainResponse) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{21}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TaskServiceExplainResponse) GetTaskId() uint64 {
@@ -2052,7 +3318,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_yardmaster_v1_task_proto_msgTypes[22]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +3330,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_task_proto_msgTypes[22]
+	mi := &file_yardmaster_v1_task_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +3343,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{22}
+	return file_yardmaster_v1_task_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Reason) GetCode() Reason_Code {
@@ -2105,7 +3371,7 @@ var File_yardmaster_v1_task_proto protoreflect.FileDescriptor
 
 const file_yardmaster_v1_task_proto_rawDesc = "" +
 	"\n" +
-	"\x18yardmaster/v1/task.proto\x12\ryardmaster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x06\n" +
+	"\x18yardmaster/v1/task.proto\x12\ryardmaster.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x06\n" +
 	"\bTaskSpec\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\tR\x05queue\x12\x18\n" +
@@ -2147,7 +3413,18 @@ const file_yardmaster_v1_task_proto_rawDesc = "" +
 	"\bproducer\x18\x02 \x01(\v2\x17.yardmaster.v1.ProducerR\bproducer\"G\n" +
 	"\x0eSubmitResponse\x12\x19\n" +
 	"\btask_ids\x18\x01 \x03(\x04R\ataskIds\x12\x1a\n" +
-	"\bexisting\x18\x02 \x03(\rR\bexisting\"\xc8\t\n" +
+	"\bexisting\x18\x02 \x03(\rR\bexisting\"K\n" +
+	"\x13SubmitStreamRequest\x124\n" +
+	"\x06submit\x18\x01 \x01(\v2\x1c.yardmaster.v1.SubmitRequestR\x06submit\"\x8d\x01\n" +
+	"\x14SubmitStreamResponse\x127\n" +
+	"\x06stored\x18\x01 \x01(\v2\x1d.yardmaster.v1.SubmitResponseH\x00R\x06stored\x122\n" +
+	"\x05error\x18\x02 \x01(\v2\x1a.yardmaster.v1.SubmitErrorH\x00R\x05errorB\b\n" +
+	"\x06answer\"k\n" +
+	"\vSubmitError\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12.\n" +
+	"\adetails\x18\x03 \x03(\v2\x14.google.protobuf.AnyR\adetails\"\x97\n" +
+	"\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
@@ -2177,13 +3454,20 @@ const file_yardmaster_v1_task_proto_rawDesc = "" +
 	"\flast_failure\x18\x16 \x01(\v2\x16.yardmaster.v1.FailureR\vlastFailure\x120\n" +
 	"\aoutcome\x18\x17 \x01(\v2\x16.yardmaster.v1.OutcomeR\aoutcome\x127\n" +
 	"\tretention\x18\x18 \x01(\v2\x19.google.protobuf.DurationR\tretention\x12@\n" +
-	"\x0edead_retention\x18\x19 \x01(\v2\x19.google.protobuf.DurationR\rdeadRetention\x1a9\n" +
+	"\x0edead_retention\x18\x19 \x01(\v2\x19.google.protobuf.DurationR\rdeadRetention\x123\n" +
+	"\bprogress\x18\x1a \x01(\v2\x17.yardmaster.v1.ProgressR\bprogress\x12\x18\n" +
+	"\asuspect\x18\x1b \x01(\bR\asuspect\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
 	"\fRequireEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8f\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"}\n" +
+	"\bProgress\x12\x1a\n" +
+	"\bpermille\x18\x01 \x01(\rR\bpermille\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12;\n" +
+	"\vreport_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"reportTime\"\x8f\x01\n" +
 	"\x05Lease\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\x04R\x05token\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x1d\n" +
@@ -2211,30 +3495,43 @@ const file_yardmaster_v1_task_proto_rawDesc = "" +
 	"\atask_id\x18\x01 \x01(\x04R\x06taskId\x12'\n" +
 	"\x0finclude_payload\x18\x02 \x01(\bR\x0eincludePayload\"A\n" +
 	"\x16TaskServiceGetResponse\x12'\n" +
-	"\x04task\x18\x01 \x01(\v2\x13.yardmaster.v1.TaskR\x04task\"\xb0\x01\n" +
+	"\x04task\x18\x01 \x01(\v2\x13.yardmaster.v1.TaskR\x04task\"\xe8\x03\n" +
 	"\x16TaskServiceListRequest\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x120\n" +
 	"\x06states\x18\x03 \x03(\x0e2\x18.yardmaster.v1.TaskStateR\x06states\x12\x1b\n" +
 	"\tpage_size\x18\x04 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tR\tpageToken\"l\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\x12I\n" +
+	"\x06labels\x18\x06 \x03(\v21.yardmaster.v1.TaskServiceListRequest.LabelsEntryR\x06labels\x12A\n" +
+	"\x0esubmitted_from\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\rsubmittedFrom\x12E\n" +
+	"\x10submitted_before\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x0fsubmittedBefore\x12&\n" +
+	"\x0fthrough_task_id\x18\t \x01(\x04R\rthroughTaskId\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8e\x01\n" +
 	"\x17TaskServiceListResponse\x12)\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x13.yardmaster.v1.TaskR\x05tasks\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"K\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12 \n" +
+	"\flast_task_id\x18\x03 \x01(\x04R\n" +
+	"lastTaskId\"K\n" +
 	"\x18TaskServiceCancelRequest\x12\x19\n" +
 	"\btask_ids\x18\x01 \x03(\x04R\ataskIds\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"P\n" +
 	"\x19TaskServiceCancelResponse\x123\n" +
+	"\aresults\x18\x01 \x03(\v2\x19.yardmaster.v1.TaskResultR\aresults\"5\n" +
+	"\x18TaskServiceDeleteRequest\x12\x19\n" +
+	"\btask_ids\x18\x01 \x03(\x04R\ataskIds\"P\n" +
+	"\x19TaskServiceDeleteResponse\x123\n" +
 	"\aresults\x18\x01 \x03(\v2\x19.yardmaster.v1.TaskResultR\aresults\")\n" +
 	"\fRetryRequest\x12\x19\n" +
 	"\btask_ids\x18\x01 \x03(\x04R\ataskIds\"D\n" +
 	"\rRetryResponse\x123\n" +
-	"\aresults\x18\x01 \x03(\v2\x19.yardmaster.v1.TaskResultR\aresults\"\xf5\x01\n" +
+	"\aresults\x18\x01 \x03(\v2\x19.yardmaster.v1.TaskResultR\aresults\"\x8c\x02\n" +
 	"\n" +
 	"TaskResult\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\x04R\x06taskId\x122\n" +
-	"\x04code\x18\x02 \x01(\x0e2\x1e.yardmaster.v1.TaskResult.CodeR\x04code\"\x99\x01\n" +
+	"\x04code\x18\x02 \x01(\x0e2\x1e.yardmaster.v1.TaskResult.CodeR\x04code\"\xb0\x01\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tCODE_DONE\x10\x01\x12\x12\n" +
@@ -2242,24 +3539,109 @@ const file_yardmaster_v1_task_proto_rawDesc = "" +
 	"\x15CODE_ALREADY_TERMINAL\x10\x03\x12\x12\n" +
 	"\x0eCODE_NOT_FOUND\x10\x04\x12\x11\n" +
 	"\rCODE_NOT_DEAD\x10\x05\x12\x16\n" +
-	"\x12CODE_LIMIT_REACHED\x10\x06\")\n" +
+	"\x12CODE_LIMIT_REACHED\x10\x06\x12\x15\n" +
+	"\x11CODE_NOT_TERMINAL\x10\a\")\n" +
 	"\fAwaitRequest\x12\x19\n" +
 	"\btask_ids\x18\x01 \x03(\x04R\ataskIds\"\x81\x01\n" +
 	"\rAwaitResponse\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\x04R\x06taskId\x120\n" +
 	"\aoutcome\x18\x02 \x01(\v2\x16.yardmaster.v1.OutcomeR\aoutcome\x12%\n" +
-	"\x0emissing_reason\x18\x03 \x01(\tR\rmissingReason\"4\n" +
+	"\x0emissing_reason\x18\x03 \x01(\tR\rmissingReason\"\xdb\x01\n" +
+	"\x17TaskServiceWatchRequest\x12%\n" +
+	"\x0eafter_position\x18\x01 \x01(\x04R\rafterPosition\x12\x16\n" +
+	"\x06queues\x18\x02 \x03(\tR\x06queues\x12\x14\n" +
+	"\x05kinds\x18\x03 \x03(\tR\x05kinds\x12\x19\n" +
+	"\btask_ids\x18\x04 \x03(\x04R\ataskIds\x12/\n" +
+	"\x05types\x18\x05 \x03(\x0e2\x19.yardmaster.v1.Event.TypeR\x05types\x12\x1f\n" +
+	"\vlatest_only\x18\x06 \x01(\bR\n" +
+	"latestOnly\"\xb2\x01\n" +
+	"\x18TaskServiceWatchResponse\x12/\n" +
+	"\x06events\x18\x01 \x01(\v2\x15.yardmaster.v1.EventsH\x00R\x06events\x12/\n" +
+	"\x06lagged\x18\x02 \x01(\v2\x15.yardmaster.v1.LaggedH\x00R\x06lagged\x12)\n" +
+	"\x04task\x18\x03 \x01(\v2\x13.yardmaster.v1.TaskH\x00R\x04taskB\t\n" +
+	"\amessage\"a\n" +
+	"\x06Events\x12,\n" +
+	"\x06events\x18\x01 \x03(\v2\x14.yardmaster.v1.EventR\x06events\x12)\n" +
+	"\x10through_position\x18\x02 \x01(\x04R\x0fthroughPosition\"I\n" +
+	"\x06Lagged\x12\x16\n" +
+	"\x06missed\x18\x01 \x01(\x04R\x06missed\x12'\n" +
+	"\x0fresume_position\x18\x02 \x01(\x04R\x0eresumePosition\"\xff\x06\n" +
+	"\x05Event\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\x04R\bposition\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12-\n" +
+	"\x04type\x18\x03 \x01(\x0e2\x19.yardmaster.v1.Event.TypeR\x04type\x12\x17\n" +
+	"\atask_id\x18\x04 \x01(\x04R\x06taskId\x12\x14\n" +
+	"\x05queue\x18\x05 \x01(\tR\x05queue\x12\x12\n" +
+	"\x04kind\x18\x06 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06worker\x18\a \x01(\tR\x06worker\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\b \x01(\x04R\tsessionId\x12\x14\n" +
+	"\x05token\x18\t \x01(\x04R\x05token\x12\x18\n" +
+	"\aattempt\x18\n" +
+	" \x01(\rR\aattempt\x12\x1e\n" +
+	"\n" +
+	"generation\x18\v \x01(\rR\n" +
+	"generation\x12*\n" +
+	"\x05cause\x18\f \x01(\x0e2\x14.yardmaster.v1.CauseR\x05cause\x123\n" +
+	"\bprogress\x18\r \x01(\v2\x17.yardmaster.v1.ProgressR\bprogress\"\xcf\x03\n" +
+	"\x04Type\x12\x14\n" +
+	"\x10TYPE_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eTYPE_SUBMITTED\x10\x01\x12\x0e\n" +
+	"\n" +
+	"TYPE_READY\x10\x02\x12\x0f\n" +
+	"\vTYPE_LEASED\x10\x03\x12\x10\n" +
+	"\fTYPE_STARTED\x10\x04\x12\x11\n" +
+	"\rTYPE_PROGRESS\x10\x05\x12\x11\n" +
+	"\rTYPE_RETURNED\x10\x06\x12\x0f\n" +
+	"\vTYPE_FAILED\x10\a\x12\x19\n" +
+	"\x15TYPE_CANCEL_REQUESTED\x10\b\x12\x12\n" +
+	"\x0eTYPE_SUCCEEDED\x10\t\x12\r\n" +
+	"\tTYPE_DEAD\x10\n" +
+	"\x12\x12\n" +
+	"\x0eTYPE_CANCELLED\x10\v\x12\x10\n" +
+	"\fTYPE_EXPIRED\x10\f\x12\x10\n" +
+	"\fTYPE_RETRIED\x10\r\x12\x10\n" +
+	"\fTYPE_DELETED\x10\x0e\x12\x19\n" +
+	"\x15TYPE_QUEUE_CONFIGURED\x10\x0f\x12\x15\n" +
+	"\x11TYPE_QUEUE_PAUSED\x10\x10\x12\x16\n" +
+	"\x12TYPE_QUEUE_RESUMED\x10\x11\x12\x16\n" +
+	"\x12TYPE_WORKER_OPENED\x10\x12\x12\x18\n" +
+	"\x14TYPE_WORKER_ATTACHED\x10\x13\x12\x18\n" +
+	"\x14TYPE_WORKER_DETACHED\x10\x14\x12\x15\n" +
+	"\x11TYPE_WORKER_ENDED\x10\x15\"*\n" +
+	"\x0fTimelineRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\x04R\x06taskId\"\x9a\x01\n" +
+	"\x10TimelineResponse\x12'\n" +
+	"\x04task\x18\x01 \x01(\v2\x13.yardmaster.v1.TaskR\x04task\x122\n" +
+	"\battempts\x18\x02 \x03(\v2\x16.yardmaster.v1.AttemptR\battempts\x12)\n" +
+	"\x10earlier_attempts\x18\x03 \x01(\rR\x0fearlierAttempts\"\x86\x03\n" +
+	"\aAttempt\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\rR\n" +
+	"generation\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\x04R\x05token\x12\x16\n" +
+	"\x06worker\x18\x04 \x01(\tR\x06worker\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x05 \x01(\x04R\tsessionId\x129\n" +
+	"\n" +
+	"grant_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tgrantTime\x125\n" +
+	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x124\n" +
+	"\brun_time\x18\b \x01(\v2\x19.google.protobuf.DurationR\arunTime\x12\x1c\n" +
+	"\tsucceeded\x18\t \x01(\bR\tsucceeded\x120\n" +
+	"\afailure\x18\n" +
+	" \x01(\v2\x16.yardmaster.v1.FailureR\afailure\"4\n" +
 	"\x19TaskServiceExplainRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\x04R\x06taskId\"\xb0\x01\n" +
 	"\x1aTaskServiceExplainResponse\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\x04R\x06taskId\x12.\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x18.yardmaster.v1.TaskStateR\x05state\x12\x18\n" +
 	"\asummary\x18\x03 \x01(\tR\asummary\x12/\n" +
-	"\areasons\x18\x04 \x03(\v2\x15.yardmaster.v1.ReasonR\areasons\"\xae\x03\n" +
+	"\areasons\x18\x04 \x03(\v2\x15.yardmaster.v1.ReasonR\areasons\"\x8b\x04\n" +
 	"\x06Reason\x12.\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1a.yardmaster.v1.Reason.CodeR\x04code\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\rR\x05count\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\"\xc5\x02\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"\xa2\x03\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11CODE_QUEUE_PAUSED\x10\x01\x12\x13\n" +
@@ -2275,7 +3657,11 @@ const file_yardmaster_v1_task_proto_rawDesc = "" +
 	"\x12\x16\n" +
 	"\x12CODE_BEHIND_OTHERS\x10\v\x12\x0f\n" +
 	"\vCODE_LEASED\x10\f\x12\x11\n" +
-	"\rCODE_TERMINAL\x10\r*\x81\x02\n" +
+	"\rCODE_TERMINAL\x10\r\x12\x11\n" +
+	"\rCODE_RESERVED\x10\x0e\x12\x17\n" +
+	"\x13CODE_SUSPECTS_APART\x10\x0f\x12\x19\n" +
+	"\x15CODE_QUEUE_MAX_LEASES\x10\x10\x12\x14\n" +
+	"\x10CODE_QUEUE_EMPTY\x10\x11*\x81\x02\n" +
 	"\tTaskState\x12\x1a\n" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14TASK_STATE_SCHEDULED\x10\x01\x12\x16\n" +
@@ -2298,14 +3684,18 @@ const file_yardmaster_v1_task_proto_rawDesc = "" +
 	"\x13CAUSE_UNDELIVERABLE\x10\x06\x12\x13\n" +
 	"\x0fCAUSE_CANCELLED\x10\a\x12\x12\n" +
 	"\x0eCAUSE_START_BY\x10\b\x12\x12\n" +
-	"\x0eCAUSE_DEADLINE\x10\t2\xc6\x04\n" +
+	"\x0eCAUSE_DEADLINE\x10\t2\xa9\a\n" +
 	"\vTaskService\x12E\n" +
-	"\x06Submit\x12\x1c.yardmaster.v1.SubmitRequest\x1a\x1d.yardmaster.v1.SubmitResponse\x12R\n" +
+	"\x06Submit\x12\x1c.yardmaster.v1.SubmitRequest\x1a\x1d.yardmaster.v1.SubmitResponse\x12[\n" +
+	"\fSubmitStream\x12\".yardmaster.v1.SubmitStreamRequest\x1a#.yardmaster.v1.SubmitStreamResponse(\x010\x01\x12R\n" +
 	"\x03Get\x12$.yardmaster.v1.TaskServiceGetRequest\x1a%.yardmaster.v1.TaskServiceGetResponse\x12U\n" +
 	"\x04List\x12%.yardmaster.v1.TaskServiceListRequest\x1a&.yardmaster.v1.TaskServiceListResponse\x12[\n" +
 	"\x06Cancel\x12'.yardmaster.v1.TaskServiceCancelRequest\x1a(.yardmaster.v1.TaskServiceCancelResponse\x12B\n" +
-	"\x05Retry\x12\x1b.yardmaster.v1.RetryRequest\x1a\x1c.yardmaster.v1.RetryResponse\x12D\n" +
-	"\x05Await\x12\x1b.yardmaster.v1.AwaitRequest\x1a\x1c.yardmaster.v1.AwaitResponse0\x01\x12^\n" +
+	"\x05Retry\x12\x1b.yardmaster.v1.RetryRequest\x1a\x1c.yardmaster.v1.RetryResponse\x12[\n" +
+	"\x06Delete\x12'.yardmaster.v1.TaskServiceDeleteRequest\x1a(.yardmaster.v1.TaskServiceDeleteResponse\x12D\n" +
+	"\x05Await\x12\x1b.yardmaster.v1.AwaitRequest\x1a\x1c.yardmaster.v1.AwaitResponse0\x01\x12Z\n" +
+	"\x05Watch\x12&.yardmaster.v1.TaskServiceWatchRequest\x1a'.yardmaster.v1.TaskServiceWatchResponse0\x01\x12K\n" +
+	"\bTimeline\x12\x1e.yardmaster.v1.TimelineRequest\x1a\x1f.yardmaster.v1.TimelineResponse\x12^\n" +
 	"\aExplain\x12(.yardmaster.v1.TaskServiceExplainRequest\x1a).yardmaster.v1.TaskServiceExplainResponseB\xb4\x01\n" +
 	"\x11com.yardmaster.v1B\tTaskProtoP\x01Z?github.com/yardmaster/yardmaster/gen/yardmaster/v1;yardmasterv1\xa2\x02\x03YXX\xaa\x02\rYardmaster.V1\xca\x02\rYardmaster\\V1\xe2\x02\x19Yardmaster\\V1\\GPBMetadata\xea\x02\x0eYardmaster::V1b\x06proto3"
 
@@ -2321,107 +3711,157 @@ func file_yardmaster_v1_task_proto_rawDescGZIP() []byte {
 	return file_yardmaster_v1_task_proto_rawDescData
 }
 
-var file_yardmaster_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_yardmaster_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_yardmaster_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_yardmaster_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_yardmaster_v1_task_proto_goTypes = []any{
 	(TaskState)(0),                     // 0: yardmaster.v1.TaskState
 	(Cause)(0),                         // 1: yardmaster.v1.Cause
 	(TaskResult_Code)(0),               // 2: yardmaster.v1.TaskResult.Code
-	(Reason_Code)(0),                   // 3: yardmaster.v1.Reason.Code
-	(*TaskSpec)(nil),                   // 4: yardmaster.v1.TaskSpec
-	(*RetryPolicy)(nil),                // 5: yardmaster.v1.RetryPolicy
-	(*Producer)(nil),                   // 6: yardmaster.v1.Producer
-	(*SubmitRequest)(nil),              // 7: yardmaster.v1.SubmitRequest
-	(*SubmitResponse)(nil),             // 8: yardmaster.v1.SubmitResponse
-	(*Task)(nil),                       // 9: yardmaster.v1.Task
-	(*Lease)(nil),                      // 10: yardmaster.v1.Lease
-	(*Failure)(nil),                    // 11: yardmaster.v1.Failure
-	(*Outcome)(nil),                    // 12: yardmaster.v1.Outcome
-	(*TaskServiceGetRequest)(nil),      // 13: yardmaster.v1.TaskServiceGetRequest
-	(*TaskServiceGetResponse)(nil),     // 14: yardmaster.v1.TaskServiceGetResponse
-	(*TaskServiceListRequest)(nil),     // 15: yardmaster.v1.TaskServiceListRequest
-	(*TaskServiceListResponse)(nil),    // 16: yardmaster.v1.TaskServiceListResponse
-	(*TaskServiceCancelRequest)(nil),   // 17: yardmaster.v1.TaskServiceCancelRequest
-	(*TaskServiceCancelResponse)(nil),  // 18: yardmaster.v1.TaskServiceCancelResponse
-	(*RetryRequest)(nil),               // 19: yardmaster.v1.RetryRequest
-	(*RetryResponse)(nil),              // 20: yardmaster.v1.RetryResponse
-	(*TaskResult)(nil),                 // 21: yardmaster.v1.TaskResult
-	(*AwaitRequest)(nil),               // 22: yardmaster.v1.AwaitRequest
-	(*AwaitResponse)(nil),              // 23: yardmaster.v1.AwaitResponse
-	(*TaskServiceExplainRequest)(nil),  // 24: yardmaster.v1.TaskServiceExplainRequest
-	(*TaskServiceExplainResponse)(nil), // 25: yardmaster.v1.TaskServiceExplainResponse
-	(*Reason)(nil),                     // 26: yardmaster.v1.Reason
-	nil,                                // 27: yardmaster.v1.TaskSpec.LabelsEntry
-	nil,                                // 28: yardmaster.v1.TaskSpec.RequireEntry
-	nil,                                // 29: yardmaster.v1.Task.LabelsEntry
-	nil,                                // 30: yardmaster.v1.Task.RequireEntry
-	(*timestamppb.Timestamp)(nil),      // 31: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 32: google.protobuf.Duration
+	(Event_Type)(0),                    // 3: yardmaster.v1.Event.Type
+	(Reason_Code)(0),                   // 4: yardmaster.v1.Reason.Code
+	(*TaskSpec)(nil),                   // 5: yardmaster.v1.TaskSpec
+	(*RetryPolicy)(nil),                // 6: yardmaster.v1.RetryPolicy
+	(*Producer)(nil),                   // 7: yardmaster.v1.Producer
+	(*SubmitRequest)(nil),              // 8: yardmaster.v1.SubmitRequest
+	(*SubmitResponse)(nil),             // 9: yardmaster.v1.SubmitResponse
+	(*SubmitStreamRequest)(nil),        // 10: yardmaster.v1.SubmitStreamRequest
+	(*SubmitStreamResponse)(nil),       // 11: yardmaster.v1.SubmitStreamResponse
+	(*SubmitError)(nil),                // 12: yardmaster.v1.SubmitError
+	(*Task)(nil),                       // 13: yardmaster.v1.Task
+	(*Progress)(nil),                   // 14: yardmaster.v1.Progress
+	(*Lease)(nil),                      // 15: yardmaster.v1.Lease
+	(*Failure)(nil),                    // 16: yardmaster.v1.Failure
+	(*Outcome)(nil),                    // 17: yardmaster.v1.Outcome
+	(*TaskServiceGetRequest)(nil),      // 18: yardmaster.v1.TaskServiceGetRequest
+	(*TaskServiceGetResponse)(nil),     // 19: yardmaster.v1.TaskServiceGetResponse
+	(*TaskServiceListRequest)(nil),     // 20: yardmaster.v1.TaskServiceListRequest
+	(*TaskServiceListResponse)(nil),    // 21: yardmaster.v1.TaskServiceListResponse
+	(*TaskServiceCancelRequest)(nil),   // 22: yardmaster.v1.TaskServiceCancelRequest
+	(*TaskServiceCancelResponse)(nil),  // 23: yardmaster.v1.TaskServiceCancelResponse
+	(*TaskServiceDeleteRequest)(nil),   // 24: yardmaster.v1.TaskServiceDeleteRequest
+	(*TaskServiceDeleteResponse)(nil),  // 25: yardmaster.v1.TaskServiceDeleteResponse
+	(*RetryRequest)(nil),               // 26: yardmaster.v1.RetryRequest
+	(*RetryResponse)(nil),              // 27: yardmaster.v1.RetryResponse
+	(*TaskResult)(nil),                 // 28: yardmaster.v1.TaskResult
+	(*AwaitRequest)(nil),               // 29: yardmaster.v1.AwaitRequest
+	(*AwaitResponse)(nil),              // 30: yardmaster.v1.AwaitResponse
+	(*TaskServiceWatchRequest)(nil),    // 31: yardmaster.v1.TaskServiceWatchRequest
+	(*TaskServiceWatchResponse)(nil),   // 32: yardmaster.v1.TaskServiceWatchResponse
+	(*Events)(nil),                     // 33: yardmaster.v1.Events
+	(*Lagged)(nil),                     // 34: yardmaster.v1.Lagged
+	(*Event)(nil),                      // 35: yardmaster.v1.Event
+	(*TimelineRequest)(nil),            // 36: yardmaster.v1.TimelineRequest
+	(*TimelineResponse)(nil),           // 37: yardmaster.v1.TimelineResponse
+	(*Attempt)(nil),                    // 38: yardmaster.v1.Attempt
+	(*TaskServiceExplainRequest)(nil),  // 39: yardmaster.v1.TaskServiceExplainRequest
+	(*TaskServiceExplainResponse)(nil), // 40: yardmaster.v1.TaskServiceExplainResponse
+	(*Reason)(nil),                     // 41: yardmaster.v1.Reason
+	nil,                                // 42: yardmaster.v1.TaskSpec.LabelsEntry
+	nil,                                // 43: yardmaster.v1.TaskSpec.RequireEntry
+	nil,                                // 44: yardmaster.v1.Task.LabelsEntry
+	nil,                                // 45: yardmaster.v1.Task.RequireEntry
+	nil,                                // 46: yardmaster.v1.TaskServiceListRequest.LabelsEntry
+	(*timestamppb.Timestamp)(nil),      // 47: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 48: google.protobuf.Duration
+	(*anypb.Any)(nil),                  // 49: google.protobuf.Any
 }
 var file_yardmaster_v1_task_proto_depIdxs = []int32{
-	31, // 0: yardmaster.v1.TaskSpec.not_before:type_name -> google.protobuf.Timestamp
-	32, // 1: yardmaster.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
-	31, // 2: yardmaster.v1.TaskSpec.start_by:type_name -> google.protobuf.Timestamp
-	31, // 3: yardmaster.v1.TaskSpec.deadline:type_name -> google.protobuf.Timestamp
-	32, // 4: yardmaster.v1.TaskSpec.attempt_timeout:type_name -> google.protobuf.Duration
-	5,  // 5: yardmaster.v1.TaskSpec.retry:type_name -> yardmaster.v1.RetryPolicy
-	27, // 6: yardmaster.v1.TaskSpec.labels:type_name -> yardmaster.v1.TaskSpec.LabelsEntry
-	28, // 7: yardmaster.v1.TaskSpec.require:type_name -> yardmaster.v1.TaskSpec.RequireEntry
-	32, // 8: yardmaster.v1.TaskSpec.retention:type_name -> google.protobuf.Duration
-	32, // 9: yardmaster.v1.TaskSpec.dead_retention:type_name -> google.protobuf.Duration
-	32, // 10: yardmaster.v1.RetryPolicy.backoff:type_name -> google.protobuf.Duration
-	32, // 11: yardmaster.v1.RetryPolicy.backoff_max:type_name -> google.protobuf.Duration
-	4,  // 12: yardmaster.v1.SubmitRequest.tasks:type_name -> yardmaster.v1.TaskSpec
-	6,  // 13: yardmaster.v1.SubmitRequest.producer:type_name -> yardmaster.v1.Producer
-	0,  // 14: yardmaster.v1.Task.state:type_name -> yardmaster.v1.TaskState
-	31, // 15: yardmaster.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
-	31, // 16: yardmaster.v1.Task.due_time:type_name -> google.protobuf.Timestamp
-	31, // 17: yardmaster.v1.Task.start_by:type_name -> google.protobuf.Timestamp
-	31, // 18: yardmaster.v1.Task.deadline:type_name -> google.protobuf.Timestamp
-	32, // 19: yardmaster.v1.Task.attempt_timeout:type_name -> google.protobuf.Duration
-	5,  // 20: yardmaster.v1.Task.retry:type_name -> yardmaster.v1.RetryPolicy
-	29, // 21: yardmaster.v1.Task.labels:type_name -> yardmaster.v1.Task.LabelsEntry
-	30, // 22: yardmaster.v1.Task.require:type_name -> yardmaster.v1.Task.RequireEntry
-	10, // 23: yardmaster.v1.Task.lease:type_name -> yardmaster.v1.Lease
-	11, // 24: yardmaster.v1.Task.last_failure:type_name -> yardmaster.v1.Failure
-	12, // 25: yardmaster.v1.Task.outcome:type_name -> yardmaster.v1.Outcome
-	32, // 26: yardmaster.v1.Task.retention:type_name -> google.protobuf.Duration
-	32, // 27: yardmaster.v1.Task.dead_retention:type_name -> google.protobuf.Duration
-	31, // 28: yardmaster.v1.Lease.grant_time:type_name -> google.protobuf.Timestamp
-	1,  // 29: yardmaster.v1.Failure.cause:type_name -> yardmaster.v1.Cause
-	0,  // 30: yardmaster.v1.Outcome.state:type_name -> yardmaster.v1.TaskState
-	1,  // 31: yardmaster.v1.Outcome.cause:type_name -> yardmaster.v1.Cause
-	11, // 32: yardmaster.v1.Outcome.failure:type_name -> yardmaster.v1.Failure
-	31, // 33: yardmaster.v1.Outcome.finish_time:type_name -> google.protobuf.Timestamp
-	9,  // 34: yardmaster.v1.TaskServiceGetResponse.task:type_name -> yardmaster.v1.Task
-	0,  // 35: yardmaster.v1.TaskServiceListRequest.states:type_name -> yardmaster.v1.TaskState
-	9,  // 36: yardmaster.v1.TaskServiceListResponse.tasks:type_name -> yardmaster.v1.Task
-	21, // 37: yardmaster.v1.TaskServiceCancelResponse.results:type_name -> yardmaster.v1.TaskResult
-	21, // 38: yardmaster.v1.RetryResponse.results:type_name -> yardmaster.v1.TaskResult
-	2,  // 39: yardmaster.v1.TaskResult.code:type_name -> yardmaster.v1.TaskResult.Code
-	12, // 40: yardmaster.v1.AwaitResponse.outcome:type_name -> yardmaster.v1.Outcome
-	0,  // 41: yardmaster.v1.TaskServiceExplainResponse.state:type_name -> yardmaster.v1.TaskState
-	26, // 42: yardmaster.v1.TaskServiceExplainResponse.reasons:type_name -> yardmaster.v1.Reason
-	3,  // 43: yardmaster.v1.Reason.code:type_name -> yardmaster.v1.Reason.Code
-	7,  // 44: yardmaster.v1.TaskService.Submit:input_type -> yardmaster.v1.SubmitRequest
-	13, // 45: yardmaster.v1.TaskService.Get:input_type -> yardmaster.v1.TaskServiceGetRequest
-	15, // 46: yardmaster.v1.TaskService.List:input_type -> yardmaster.v1.TaskServiceListRequest
-	17, // 47: yardmaster.v1.TaskService.Cancel:input_type -> yardmaster.v1.TaskServiceCancelRequest
-	19, // 48: yardmaster.v1.TaskService.Retry:input_type -> yardmaster.v1.RetryRequest
-	22, // 49: yardmaster.v1.TaskService.Await:input_type -> yardmaster.v1.AwaitRequest
-	24, // 50: yardmaster.v1.TaskService.Explain:input_type -> yardmaster.v1.TaskServiceExplainRequest
-	8,  // 51: yardmaster.v1.TaskService.Submit:output_type -> yardmaster.v1.SubmitResponse
-	14, // 52: yardmaster.v1.TaskService.Get:output_type -> yardmaster.v1.TaskServiceGetResponse
-	16, // 53: yardmaster.v1.TaskService.List:output_type -> yardmaster.v1.TaskServiceListResponse
-	18, // 54: yardmaster.v1.TaskService.Cancel:output_type -> yardmaster.v1.TaskServiceCancelResponse
-	20, // 55: yardmaster.v1.TaskService.Retry:output_type -> yardmaster.v1.RetryResponse
-	23, // 56: yardmaster.v1.TaskService.Await:output_type -> yardmaster.v1.AwaitResponse
-	25, // 57: yardmaster.v1.TaskService.Explain:output_type -> yardmaster.v1.TaskServiceExplainResponse
-	51, // [51:58] is the sub-list for method output_type
-	44, // [44:51] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	47, // 0: yardmaster.v1.TaskSpec.not_before:type_name -> google.protobuf.Timestamp
+	48, // 1: yardmaster.v1.TaskSpec.delay:type_name -> google.protobuf.Duration
+	47, // 2: yardmaster.v1.TaskSpec.start_by:type_name -> google.protobuf.Timestamp
+	47, // 3: yardmaster.v1.TaskSpec.deadline:type_name -> google.protobuf.Timestamp
+	48, // 4: yardmaster.v1.TaskSpec.attempt_timeout:type_name -> google.protobuf.Duration
+	6,  // 5: yardmaster.v1.TaskSpec.retry:type_name -> yardmaster.v1.RetryPolicy
+	42, // 6: yardmaster.v1.TaskSpec.labels:type_name -> yardmaster.v1.TaskSpec.LabelsEntry
+	43, // 7: yardmaster.v1.TaskSpec.require:type_name -> yardmaster.v1.TaskSpec.RequireEntry
+	48, // 8: yardmaster.v1.TaskSpec.retention:type_name -> google.protobuf.Duration
+	48, // 9: yardmaster.v1.TaskSpec.dead_retention:type_name -> google.protobuf.Duration
+	48, // 10: yardmaster.v1.RetryPolicy.backoff:type_name -> google.protobuf.Duration
+	48, // 11: yardmaster.v1.RetryPolicy.backoff_max:type_name -> google.protobuf.Duration
+	5,  // 12: yardmaster.v1.SubmitRequest.tasks:type_name -> yardmaster.v1.TaskSpec
+	7,  // 13: yardmaster.v1.SubmitRequest.producer:type_name -> yardmaster.v1.Producer
+	8,  // 14: yardmaster.v1.SubmitStreamRequest.submit:type_name -> yardmaster.v1.SubmitRequest
+	9,  // 15: yardmaster.v1.SubmitStreamResponse.stored:type_name -> yardmaster.v1.SubmitResponse
+	12, // 16: yardmaster.v1.SubmitStreamResponse.error:type_name -> yardmaster.v1.SubmitError
+	49, // 17: yardmaster.v1.SubmitError.details:type_name -> google.protobuf.Any
+	0,  // 18: yardmaster.v1.Task.state:type_name -> yardmaster.v1.TaskState
+	47, // 19: yardmaster.v1.Task.submit_time:type_name -> google.protobuf.Timestamp
+	47, // 20: yardmaster.v1.Task.due_time:type_name -> google.protobuf.Timestamp
+	47, // 21: yardmaster.v1.Task.start_by:type_name -> google.protobuf.Timestamp
+	47, // 22: yardmaster.v1.Task.deadline:type_name -> google.protobuf.Timestamp
+	48, // 23: yardmaster.v1.Task.attempt_timeout:type_name -> google.protobuf.Duration
+	6,  // 24: yardmaster.v1.Task.retry:type_name -> yardmaster.v1.RetryPolicy
+	44, // 25: yardmaster.v1.Task.labels:type_name -> yardmaster.v1.Task.LabelsEntry
+	45, // 26: yardmaster.v1.Task.require:type_name -> yardmaster.v1.Task.RequireEntry
+	15, // 27: yardmaster.v1.Task.lease:type_name -> yardmaster.v1.Lease
+	16, // 28: yardmaster.v1.Task.last_failure:type_name -> yardmaster.v1.Failure
+	17, // 29: yardmaster.v1.Task.outcome:type_name -> yardmaster.v1.Outcome
+	48, // 30: yardmaster.v1.Task.retention:type_name -> google.protobuf.Duration
+	48, // 31: yardmaster.v1.Task.dead_retention:type_name -> google.protobuf.Duration
+	14, // 32: yardmaster.v1.Task.progress:type_name -> yardmaster.v1.Progress
+	47, // 33: yardmaster.v1.Progress.report_time:type_name -> google.protobuf.Timestamp
+	47, // 34: yardmaster.v1.Lease.grant_time:type_name -> google.protobuf.Timestamp
+	1,  // 35: yardmaster.v1.Failure.cause:type_name -> yardmaster.v1.Cause
+	0,  // 36: yardmaster.v1.Outcome.state:type_name -> yardmaster.v1.TaskState
+	1,  // 37: yardmaster.v1.Outcome.cause:type_name -> yardmaster.v1.Cause
+	16, // 38: yardmaster.v1.Outcome.failure:type_name -> yardmaster.v1.Failure
+	47, // 39: yardmaster.v1.Outcome.finish_time:type_name -> google.protobuf.Timestamp
+	13, // 40: yardmaster.v1.TaskServiceGetResponse.task:type_name -> yardmaster.v1.Task
+	0,  // 41: yardmaster.v1.TaskServiceListRequest.states:type_name -> yardmaster.v1.TaskState
+	46, // 42: yardmaster.v1.TaskServiceListRequest.labels:type_name -> yardmaster.v1.TaskServiceListRequest.LabelsEntry
+	47, // 43: yardmaster.v1.TaskServiceListRequest.submitted_from:type_name -> google.protobuf.Timestamp
+	47, // 44: yardmaster.v1.TaskServiceListRequest.submitted_before:type_name -> google.protobuf.Timestamp
+	13, // 45: yardmaster.v1.TaskServiceListResponse.tasks:type_name -> yardmaster.v1.Task
+	28, // 46: yardmaster.v1.TaskServiceCancelResponse.results:type_name -> yardmaster.v1.TaskResult
+	28, // 47: yardmaster.v1.TaskServiceDeleteResponse.results:type_name -> yardmaster.v1.TaskResult
+	28, // 48: yardmaster.v1.RetryResponse.results:type_name -> yardmaster.v1.TaskResult
+	2,  // 49: yardmaster.v1.TaskResult.code:type_name -> yardmaster.v1.TaskResult.Code
+	17, // 50: yardmaster.v1.AwaitResponse.outcome:type_name -> yardmaster.v1.Outcome
+	3,  // 51: yardmaster.v1.TaskServiceWatchRequest.types:type_name -> yardmaster.v1.Event.Type
+	33, // 52: yardmaster.v1.TaskServiceWatchResponse.events:type_name -> yardmaster.v1.Events
+	34, // 53: yardmaster.v1.TaskServiceWatchResponse.lagged:type_name -> yardmaster.v1.Lagged
+	13, // 54: yardmaster.v1.TaskServiceWatchResponse.task:type_name -> yardmaster.v1.Task
+	35, // 55: yardmaster.v1.Events.events:type_name -> yardmaster.v1.Event
+	47, // 56: yardmaster.v1.Event.time:type_name -> google.protobuf.Timestamp
+	3,  // 57: yardmaster.v1.Event.type:type_name -> yardmaster.v1.Event.Type
+	1,  // 58: yardmaster.v1.Event.cause:type_name -> yardmaster.v1.Cause
+	14, // 59: yardmaster.v1.Event.progress:type_name -> yardmaster.v1.Progress
+	13, // 60: yardmaster.v1.TimelineResponse.task:type_name -> yardmaster.v1.Task
+	38, // 61: yardmaster.v1.TimelineResponse.attempts:type_name -> yardmaster.v1.Attempt
+	47, // 62: yardmaster.v1.Attempt.grant_time:type_name -> google.protobuf.Timestamp
+	47, // 63: yardmaster.v1.Attempt.end_time:type_name -> google.protobuf.Timestamp
+	48, // 64: yardmaster.v1.Attempt.run_time:type_name -> google.protobuf.Duration
+	16, // 65: yardmaster.v1.Attempt.failure:type_name -> yardmaster.v1.Failure
+	0,  // 66: yardmaster.v1.TaskServiceExplainResponse.state:type_name -> yardmaster.v1.TaskState
+	41, // 67: yardmaster.v1.TaskServiceExplainResponse.reasons:type_name -> yardmaster.v1.Reason
+	4,  // 68: yardmaster.v1.Reason.code:type_name -> yardmaster.v1.Reason.Code
+	8,  // 69: yardmaster.v1.TaskService.Submit:input_type -> yardmaster.v1.SubmitRequest
+	10, // 70: yardmaster.v1.TaskService.SubmitStream:input_type -> yardmaster.v1.SubmitStreamRequest
+	18, // 71: yardmaster.v1.TaskService.Get:input_type -> yardmaster.v1.TaskServiceGetRequest
+	20, // 72: yardmaster.v1.TaskService.List:input_type -> yardmaster.v1.TaskServiceListRequest
+	22, // 73: yardmaster.v1.TaskService.Cancel:input_type -> yardmaster.v1.TaskServiceCancelRequest
+	26, // 74: yardmaster.v1.TaskService.Retry:input_type -> yardmaster.v1.RetryRequest
+	24, // 75: yardmaster.v1.TaskService.Delete:input_type -> yardmaster.v1.TaskServiceDeleteRequest
+	29, // 76: yardmaster.v1.TaskService.Await:input_type -> yardmaster.v1.AwaitRequest
+	31, // 77: yardmaster.v1.TaskService.Watch:input_type -> yardmaster.v1.TaskServiceWatchRequest
+	36, // 78: yardmaster.v1.TaskService.Timeline:input_type -> yardmaster.v1.TimelineRequest
+	39, // 79: yardmaster.v1.TaskService.Explain:input_type -> yardmaster.v1.TaskServiceExplainRequest
+	9,  // 80: yardmaster.v1.TaskService.Submit:output_type -> yardmaster.v1.SubmitResponse
+	11, // 81: yardmaster.v1.TaskService.SubmitStream:output_type -> yardmaster.v1.SubmitStreamResponse
+	19, // 82: yardmaster.v1.TaskService.Get:output_type -> yardmaster.v1.TaskServiceGetResponse
+	21, // 83: yardmaster.v1.TaskService.List:output_type -> yardmaster.v1.TaskServiceListResponse
+	23, // 84: yardmaster.v1.TaskService.Cancel:output_type -> yardmaster.v1.TaskServiceCancelResponse
+	27, // 85: yardmaster.v1.TaskService.Retry:output_type -> yardmaster.v1.RetryResponse
+	25, // 86: yardmaster.v1.TaskService.Delete:output_type -> yardmaster.v1.TaskServiceDeleteResponse
+	30, // 87: yardmaster.v1.TaskService.Await:output_type -> yardmaster.v1.AwaitResponse
+	32, // 88: yardmaster.v1.TaskService.Watch:output_type -> yardmaster.v1.TaskServiceWatchResponse
+	37, // 89: yardmaster.v1.TaskService.Timeline:output_type -> yardmaster.v1.TimelineResponse
+	40, // 90: yardmaster.v1.TaskService.Explain:output_type -> yardmaster.v1.TaskServiceExplainResponse
+	80, // [80:91] is the sub-list for method output_type
+	69, // [69:80] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_yardmaster_v1_task_proto_init() }
@@ -2429,13 +3869,22 @@ func file_yardmaster_v1_task_proto_init() {
 	if File_yardmaster_v1_task_proto != nil {
 		return
 	}
+	file_yardmaster_v1_task_proto_msgTypes[6].OneofWrappers = []any{
+		(*SubmitStreamResponse_Stored)(nil),
+		(*SubmitStreamResponse_Error)(nil),
+	}
+	file_yardmaster_v1_task_proto_msgTypes[27].OneofWrappers = []any{
+		(*TaskServiceWatchResponse_Events)(nil),
+		(*TaskServiceWatchResponse_Lagged)(nil),
+		(*TaskServiceWatchResponse_Task)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yardmaster_v1_task_proto_rawDesc), len(file_yardmaster_v1_task_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   27,
+			NumEnums:      5,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,13 +21,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TaskService_Submit_FullMethodName  = "/yardmaster.v1.TaskService/Submit"
-	TaskService_Get_FullMethodName     = "/yardmaster.v1.TaskService/Get"
-	TaskService_List_FullMethodName    = "/yardmaster.v1.TaskService/List"
-	TaskService_Cancel_FullMethodName  = "/yardmaster.v1.TaskService/Cancel"
-	TaskService_Retry_FullMethodName   = "/yardmaster.v1.TaskService/Retry"
-	TaskService_Await_FullMethodName   = "/yardmaster.v1.TaskService/Await"
-	TaskService_Explain_FullMethodName = "/yardmaster.v1.TaskService/Explain"
+	TaskService_Submit_FullMethodName       = "/yardmaster.v1.TaskService/Submit"
+	TaskService_SubmitStream_FullMethodName = "/yardmaster.v1.TaskService/SubmitStream"
+	TaskService_Get_FullMethodName          = "/yardmaster.v1.TaskService/Get"
+	TaskService_List_FullMethodName         = "/yardmaster.v1.TaskService/List"
+	TaskService_Cancel_FullMethodName       = "/yardmaster.v1.TaskService/Cancel"
+	TaskService_Retry_FullMethodName        = "/yardmaster.v1.TaskService/Retry"
+	TaskService_Delete_FullMethodName       = "/yardmaster.v1.TaskService/Delete"
+	TaskService_Await_FullMethodName        = "/yardmaster.v1.TaskService/Await"
+	TaskService_Watch_FullMethodName        = "/yardmaster.v1.TaskService/Watch"
+	TaskService_Timeline_FullMethodName     = "/yardmaster.v1.TaskService/Timeline"
+	TaskService_Explain_FullMethodName      = "/yardmaster.v1.TaskService/Explain"
 )
 
 // TaskServiceClient is the client API for TaskService service.
@@ -45,6 +49,14 @@ type TaskServiceClient interface {
 	// task), FAILED_PRECONDITION (a request number outside the producer's window; nothing was executed),
 	// RESOURCE_EXHAUSTED (a limit is reached; RetryInfo says when to try again).
 	Submit(ctx context.Context, in *SubmitRequest, opts ...grpc.CallOption) (*SubmitResponse, error)
+	// SubmitStream stores the tasks of many requests over one stream. Each request is a Submit of its own: all or none of
+	// its tasks, durable before it is answered. Answers come in the order of the requests. Up to 64 requests may be
+	// unanswered; the coordinator reads no further while they are, so that a sender that is ahead is held back by flow
+	// control. While a queue is full the stream waits, each request up to 30 s, and is then refused.
+	// A refused request is answered by its error and the stream goes on. Errors that end the stream: INVALID_ARGUMENT
+	// (request numbers not growing), UNAVAILABLE (the coordinator stops or isn't the leader). Requests unanswered when the
+	// stream ends may or may not be carried out: with a producer, send them again.
+	SubmitStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SubmitStreamRequest, SubmitStreamResponse], error)
 	// Get returns one task, live or finished and still retained.
 	// Errors: NOT_FOUND with reason OUTCOME_NOT_RETAINED (it existed and its retention is over) or TASK_UNKNOWN.
 	Get(ctx context.Context, in *TaskServiceGetRequest, opts ...grpc.CallOption) (*TaskServiceGetResponse, error)
@@ -56,9 +68,21 @@ type TaskServiceClient interface {
 	Cancel(ctx context.Context, in *TaskServiceCancelRequest, opts ...grpc.CallOption) (*TaskServiceCancelResponse, error)
 	// Retry gives 1 to 1,000 dead letters a new generation: attempts and losses start from zero, the id stays.
 	Retry(ctx context.Context, in *RetryRequest, opts ...grpc.CallOption) (*RetryResponse, error)
+	// Delete removes 1 to 1,000 finished tasks before their retention is over, with their outcomes and attempts. Live tasks
+	// stay: cancel them first.
+	Delete(ctx context.Context, in *TaskServiceDeleteRequest, opts ...grpc.CallOption) (*TaskServiceDeleteResponse, error)
 	// Await streams the outcome of each named task as it comes and ends when all have been sent. Tasks that have
 	// finished already are sent first. It may be repeated at any time.
 	Await(ctx context.Context, in *AwaitRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AwaitResponse], error)
+	// Watch streams events of tasks, queues and workers from a position on, in order, each once. The coordinator keeps the
+	// last 100,000 events; a watcher that falls behind them is told how many it missed and where it goes on (Lagged). With
+	// latest_only it streams the state of one task instead: the present one at once, then the latest after each change;
+	// states that come and go while the watcher is busy are skipped. It ends when the task has ended.
+	// Errors: NOT_FOUND (latest_only), INVALID_ARGUMENT, RESOURCE_EXHAUSTED (1,000 watchers), UNAVAILABLE.
+	Watch(ctx context.Context, in *TaskServiceWatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TaskServiceWatchResponse], error)
+	// Timeline returns what happened to a task: its attempts (the last 10), each with worker, times and failure.
+	// Errors: as Get.
+	Timeline(ctx context.Context, in *TimelineRequest, opts ...grpc.CallOption) (*TimelineResponse, error)
 	// Explain says why a task is where it is: which of the scheduler's own conditions hold it back, and for how many
 	// workers each.
 	Explain(ctx context.Context, in *TaskServiceExplainRequest, opts ...grpc.CallOption) (*TaskServiceExplainResponse, error)
@@ -81,6 +105,19 @@ func (c *taskServiceClient) Submit(ctx context.Context, in *SubmitRequest, opts 
 	}
 	return out, nil
 }
+
+func (c *taskServiceClient) SubmitStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SubmitStreamRequest, SubmitStreamResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[0], TaskService_SubmitStream_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[SubmitStreamRequest, SubmitStreamResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_SubmitStreamClient = grpc.BidiStreamingClient[SubmitStreamRequest, SubmitStreamResponse]
 
 func (c *taskServiceClient) Get(ctx context.Context, in *TaskServiceGetRequest, opts ...grpc.CallOption) (*TaskServiceGetResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -122,9 +159,19 @@ func (c *taskServiceClient) Retry(ctx context.Context, in *RetryRequest, opts ..
 	return out, nil
 }
 
+func (c *taskServiceClient) Delete(ctx context.Context, in *TaskServiceDeleteRequest, opts ...grpc.CallOption) (*TaskServiceDeleteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TaskServiceDeleteResponse)
+	err := c.cc.Invoke(ctx, TaskService_Delete_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *taskServiceClient) Await(ctx context.Context, in *AwaitRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AwaitResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[0], TaskService_Await_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[1], TaskService_Await_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +187,35 @@ func (c *taskServiceClient) Await(ctx context.Context, in *AwaitRequest, opts ..
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type TaskService_AwaitClient = grpc.ServerStreamingClient[AwaitResponse]
+
+func (c *taskServiceClient) Watch(ctx context.Context, in *TaskServiceWatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TaskServiceWatchResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[2], TaskService_Watch_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TaskServiceWatchRequest, TaskServiceWatchResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_WatchClient = grpc.ServerStreamingClient[TaskServiceWatchResponse]
+
+func (c *taskServiceClient) Timeline(ctx context.Context, in *TimelineRequest, opts ...grpc.CallOption) (*TimelineResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TimelineResponse)
+	err := c.cc.Invoke(ctx, TaskService_Timeline_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *taskServiceClient) Explain(ctx context.Context, in *TaskServiceExplainRequest, opts ...grpc.CallOption) (*TaskServiceExplainResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -166,6 +242,14 @@ type TaskServiceServer interface {
 	// task), FAILED_PRECONDITION (a request number outside the producer's window; nothing was executed),
 	// RESOURCE_EXHAUSTED (a limit is reached; RetryInfo says when to try again).
 	Submit(context.Context, *SubmitRequest) (*SubmitResponse, error)
+	// SubmitStream stores the tasks of many requests over one stream. Each request is a Submit of its own: all or none of
+	// its tasks, durable before it is answered. Answers come in the order of the requests. Up to 64 requests may be
+	// unanswered; the coordinator reads no further while they are, so that a sender that is ahead is held back by flow
+	// control. While a queue is full the stream waits, each request up to 30 s, and is then refused.
+	// A refused request is answered by its error and the stream goes on. Errors that end the stream: INVALID_ARGUMENT
+	// (request numbers not growing), UNAVAILABLE (the coordinator stops or isn't the leader). Requests unanswered when the
+	// stream ends may or may not be carried out: with a producer, send them again.
+	SubmitStream(grpc.BidiStreamingServer[SubmitStreamRequest, SubmitStreamResponse]) error
 	// Get returns one task, live or finished and still retained.
 	// Errors: NOT_FOUND with reason OUTCOME_NOT_RETAINED (it existed and its retention is over) or TASK_UNKNOWN.
 	Get(context.Context, *TaskServiceGetRequest) (*TaskServiceGetResponse, error)
@@ -177,9 +261,21 @@ type TaskServiceServer interface {
 	Cancel(context.Context, *TaskServiceCancelRequest) (*TaskServiceCancelResponse, error)
 	// Retry gives 1 to 1,000 dead letters a new generation: attempts and losses start from zero, the id stays.
 	Retry(context.Context, *RetryRequest) (*RetryResponse, error)
+	// Delete removes 1 to 1,000 finished tasks before their retention is over, with their outcomes and attempts. Live tasks
+	// stay: cancel them first.
+	Delete(context.Context, *TaskServiceDeleteRequest) (*TaskServiceDeleteResponse, error)
 	// Await streams the outcome of each named task as it comes and ends when all have been sent. Tasks that have
 	// finished already are sent first. It may be repeated at any time.
 	Await(*AwaitRequest, grpc.ServerStreamingServer[AwaitResponse]) error
+	// Watch streams events of tasks, queues and workers from a position on, in order, each once. The coordinator keeps the
+	// last 100,000 events; a watcher that falls behind them is told how many it missed and where it goes on (Lagged). With
+	// latest_only it streams the state of one task instead: the present one at once, then the latest after each change;
+	// states that come and go while the watcher is busy are skipped. It ends when the task has ended.
+	// Errors: NOT_FOUND (latest_only), INVALID_ARGUMENT, RESOURCE_EXHAUSTED (1,000 watchers), UNAVAILABLE.
+	Watch(*TaskServiceWatchRequest, grpc.ServerStreamingServer[TaskServiceWatchResponse]) error
+	// Timeline returns what happened to a task: its attempts (the last 10), each with worker, times and failure.
+	// Errors: as Get.
+	Timeline(context.Context, *TimelineRequest) (*TimelineResponse, error)
 	// Explain says why a task is where it is: which of the scheduler's own conditions hold it back, and for how many
 	// workers each.
 	Explain(context.Context, *TaskServiceExplainRequest) (*TaskServiceExplainResponse, error)
@@ -196,6 +292,9 @@ type UnimplementedTaskServiceServer struct{}
 func (UnimplementedTaskServiceServer) Submit(context.Context, *SubmitRequest) (*SubmitResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Submit not implemented")
 }
+func (UnimplementedTaskServiceServer) SubmitStream(grpc.BidiStreamingServer[SubmitStreamRequest, SubmitStreamResponse]) error {
+	return status.Error(codes.Unimplemented, "method SubmitStream not implemented")
+}
 func (UnimplementedTaskServiceServer) Get(context.Context, *TaskServiceGetRequest) (*TaskServiceGetResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Get not implemented")
 }
@@ -208,8 +307,17 @@ func (UnimplementedTaskServiceServer) Cancel(context.Context, *TaskServiceCancel
 func (UnimplementedTaskServiceServer) Retry(context.Context, *RetryRequest) (*RetryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Retry not implemented")
 }
+func (UnimplementedTaskServiceServer) Delete(context.Context, *TaskServiceDeleteRequest) (*TaskServiceDeleteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Delete not implemented")
+}
 func (UnimplementedTaskServiceServer) Await(*AwaitRequest, grpc.ServerStreamingServer[AwaitResponse]) error {
 	return status.Error(codes.Unimplemented, "method Await not implemented")
+}
+func (UnimplementedTaskServiceServer) Watch(*TaskServiceWatchRequest, grpc.ServerStreamingServer[TaskServiceWatchResponse]) error {
+	return status.Error(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedTaskServiceServer) Timeline(context.Context, *TimelineRequest) (*TimelineResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Timeline not implemented")
 }
 func (UnimplementedTaskServiceServer) Explain(context.Context, *TaskServiceExplainRequest) (*TaskServiceExplainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
@@ -252,6 +360,13 @@ func _TaskService_Submit_Handler(srv interface{}, ctx context.Context, dec func(
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _TaskService_SubmitStream_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(TaskServiceServer).SubmitStream(&grpc.GenericServerStream[SubmitStreamRequest, SubmitStreamResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_SubmitStreamServer = grpc.BidiStreamingServer[SubmitStreamRequest, SubmitStreamResponse]
 
 func _TaskService_Get_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TaskServiceGetRequest)
@@ -325,6 +440,24 @@ func _TaskService_Retry_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TaskService_Delete_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TaskServiceDeleteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).Delete(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_Delete_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).Delete(ctx, req.(*TaskServiceDeleteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TaskService_Await_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(AwaitRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -335,6 +468,35 @@ func _TaskService_Await_Handler(srv interface{}, stream grpc.ServerStream) error
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type TaskService_AwaitServer = grpc.ServerStreamingServer[AwaitResponse]
+
+func _TaskService_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(TaskServiceWatchRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TaskServiceServer).Watch(m, &grpc.GenericServerStream[TaskServiceWatchRequest, TaskServiceWatchResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_WatchServer = grpc.ServerStreamingServer[TaskServiceWatchResponse]
+
+func _TaskService_Timeline_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TimelineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).Timeline(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_Timeline_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).Timeline(ctx, req.(*TimelineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _TaskService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TaskServiceExplainRequest)
@@ -382,14 +544,33 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _TaskService_Retry_Handler,
 		},
 		{
+			MethodName: "Delete",
+			Handler:    _TaskService_Delete_Handler,
+		},
+		{
+			MethodName: "Timeline",
+			Handler:    _TaskService_Timeline_Handler,
+		},
+		{
 			MethodName: "Explain",
 			Handler:    _TaskService_Explain_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
+			StreamName:    "SubmitStream",
+			Handler:       _TaskService_SubmitStream_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
 			StreamName:    "Await",
 			Handler:       _TaskService_Await_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Watch",
+			Handler:       _TaskService_Watch_Handler,
 			ServerStreams: true,
 		},
 	},

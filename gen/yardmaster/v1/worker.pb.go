@@ -130,7 +130,7 @@ func (x Rejected_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Rejected_Code.Descriptor instead.
 func (Rejected_Code) EnumDescriptor() ([]byte, []int) {
-	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{21, 0}
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{24, 0}
 }
 
 // Reason says why.
@@ -187,7 +187,7 @@ func (x Cancel_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Cancel_Reason.Descriptor instead.
 func (Cancel_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{23, 0}
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{26, 0}
 }
 
 // SessionRequest is one message from a worker.
@@ -209,6 +209,7 @@ type SessionRequest struct {
 	//	*SessionRequest_Draining
 	//	*SessionRequest_Drained
 	//	*SessionRequest_Goodbye
+	//	*SessionRequest_Recalled
 	Message       isSessionRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -328,6 +329,15 @@ func (x *SessionRequest) GetGoodbye() *Goodbye {
 	return nil
 }
 
+func (x *SessionRequest) GetRecalled() *Recalled {
+	if x != nil {
+		if x, ok := x.Message.(*SessionRequest_Recalled); ok {
+			return x.Recalled
+		}
+	}
+	return nil
+}
+
 type isSessionRequest_Message interface {
 	isSessionRequest_Message()
 }
@@ -367,6 +377,11 @@ type SessionRequest_Goodbye struct {
 	Goodbye *Goodbye `protobuf:"bytes,9,opt,name=goodbye,proto3,oneof"`
 }
 
+type SessionRequest_Recalled struct {
+	// Answer to a Recall. Protocol version 2.
+	Recalled *Recalled `protobuf:"bytes,10,opt,name=recalled,proto3,oneof"`
+}
+
 func (*SessionRequest_Hello) isSessionRequest_Message() {}
 
 func (*SessionRequest_Started) isSessionRequest_Message() {}
@@ -381,10 +396,13 @@ func (*SessionRequest_Drained) isSessionRequest_Message() {}
 
 func (*SessionRequest_Goodbye) isSessionRequest_Message() {}
 
+func (*SessionRequest_Recalled) isSessionRequest_Message() {}
+
 // Hello opens or resumes a session.
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1.
+	// The newest version that the worker speaks: 1 or 2. The coordinator answers with the one that is spoken. Version 2 adds
+	// Recall, Recalled, Pool.prefetch, Heartbeat.progress and AttemptOutcome.run_time.
 	ProtocolVersion uint32 `protobuf:"varint,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
 	// The worker's name, unique in the cluster: a name of at most 63 characters.
 	WorkerName string `protobuf:"bytes,2,opt,name=worker_name,json=workerName,proto3" json:"worker_name,omitempty"`
@@ -508,7 +526,10 @@ type Pool struct {
 	// Permits: 1 to 10,000.
 	Slots uint32 `protobuf:"varint,2,opt,name=slots,proto3" json:"slots,omitempty"`
 	// Kinds that run in it.
-	Kinds         []string `protobuf:"bytes,3,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	Kinds []string `protobuf:"bytes,3,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Leases beyond its slots that the coordinator may send ahead, to be started as slots come free: 0 to 10,000. Only tasks
+	// of weight 1 are sent ahead, and only when no fitting slot is free anywhere.
+	Prefetch      uint32 `protobuf:"varint,4,opt,name=prefetch,proto3" json:"prefetch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -562,6 +583,13 @@ func (x *Pool) GetKinds() []string {
 		return x.Kinds
 	}
 	return nil
+}
+
+func (x *Pool) GetPrefetch() uint32 {
+	if x != nil {
+		return x.Prefetch
+	}
+	return 0
 }
 
 // Resume says what the worker knows of an earlier stream. It is composed after reading of that stream has ended.
@@ -818,7 +846,9 @@ type AttemptOutcome struct {
 	//	*AttemptOutcome_Failed
 	//	*AttemptOutcome_Cancelled
 	//	*AttemptOutcome_Interrupted
-	Kind          isAttemptOutcome_Kind `protobuf_oneof:"kind"`
+	Kind isAttemptOutcome_Kind `protobuf_oneof:"kind"`
+	// How long the handler ran. Absent: it never did, or the worker doesn't say.
+	RunTime       *durationpb.Duration `protobuf:"bytes,7,opt,name=run_time,json=runTime,proto3" json:"run_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -906,6 +936,13 @@ func (x *AttemptOutcome) GetInterrupted() *Interrupted {
 		if x, ok := x.Kind.(*AttemptOutcome_Interrupted); ok {
 			return x.Interrupted
 		}
+	}
+	return nil
+}
+
+func (x *AttemptOutcome) GetRunTime() *durationpb.Duration {
+	if x != nil {
+		return x.RunTime
 	}
 	return nil
 }
@@ -1140,6 +1177,8 @@ type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The worker's own clock at sending, in nanoseconds; any epoch. Echoed.
 	SendTimeNanos int64 `protobuf:"varint,1,opt,name=send_time_nanos,json=sendTimeNanos,proto3" json:"send_time_nanos,omitempty"`
+	// What handlers have said of their progress since the last heartbeat: the latest of each, at most 1,000.
+	Progress      []*TaskProgress `protobuf:"bytes,2,rep,name=progress,proto3" json:"progress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1181,6 +1220,123 @@ func (x *Heartbeat) GetSendTimeNanos() int64 {
 	return 0
 }
 
+func (x *Heartbeat) GetProgress() []*TaskProgress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+// TaskProgress is what a handler says of its task's progress.
+type TaskProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The lease's token.
+	Token uint64 `protobuf:"varint,1,opt,name=token,proto3" json:"token,omitempty"`
+	// How far: 0 to 1,000 thousandths.
+	Permille uint32 `protobuf:"varint,2,opt,name=permille,proto3" json:"permille,omitempty"`
+	// Free text, at most 256 bytes.
+	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskProgress) Reset() {
+	*x = TaskProgress{}
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskProgress) ProtoMessage() {}
+
+func (x *TaskProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskProgress.ProtoReflect.Descriptor instead.
+func (*TaskProgress) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *TaskProgress) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *TaskProgress) GetPermille() uint32 {
+	if x != nil {
+		return x.Permille
+	}
+	return 0
+}
+
+func (x *TaskProgress) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// Recalled answers a Recall.
+type Recalled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those of the asked tokens that hadn't been started and are given up: they are over. The others run, or have ended.
+	Tokens        []uint64 `protobuf:"varint,1,rep,packed,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recalled) Reset() {
+	*x = Recalled{}
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recalled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recalled) ProtoMessage() {}
+
+func (x *Recalled) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recalled.ProtoReflect.Descriptor instead.
+func (*Recalled) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Recalled) GetTokens() []uint64 {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
 // Draining says that the worker stops by its own wish: it takes no more work.
 type Draining struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1194,7 +1350,7 @@ type Draining struct {
 
 func (x *Draining) Reset() {
 	*x = Draining{}
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[13]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1362,7 @@ func (x *Draining) String() string {
 func (*Draining) ProtoMessage() {}
 
 func (x *Draining) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[13]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1375,7 @@ func (x *Draining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Draining.ProtoReflect.Descriptor instead.
 func (*Draining) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Draining) GetRunning() uint32 {
@@ -1247,7 +1403,7 @@ type Drained struct {
 
 func (x *Drained) Reset() {
 	*x = Drained{}
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[14]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1415,7 @@ func (x *Drained) String() string {
 func (*Drained) ProtoMessage() {}
 
 func (x *Drained) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[14]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1428,7 @@ func (x *Drained) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drained.ProtoReflect.Descriptor instead.
 func (*Drained) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Drained) GetProcessesLeft() uint32 {
@@ -1291,7 +1447,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[15]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1459,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[15]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1472,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 // SessionResponse is one message to a worker.
@@ -1331,6 +1487,7 @@ type SessionResponse struct {
 	//	*SessionResponse_OutcomeAck
 	//	*SessionResponse_HeartbeatAck
 	//	*SessionResponse_Cancel
+	//	*SessionResponse_Recall
 	Message       isSessionResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1338,7 +1495,7 @@ type SessionResponse struct {
 
 func (x *SessionResponse) Reset() {
 	*x = SessionResponse{}
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[16]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1507,7 @@ func (x *SessionResponse) String() string {
 func (*SessionResponse) ProtoMessage() {}
 
 func (x *SessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[16]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1520,7 @@ func (x *SessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionResponse.ProtoReflect.Descriptor instead.
 func (*SessionResponse) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SessionResponse) GetMessage() isSessionResponse_Message {
@@ -1418,6 +1575,15 @@ func (x *SessionResponse) GetCancel() *Cancel {
 	return nil
 }
 
+func (x *SessionResponse) GetRecall() *Recall {
+	if x != nil {
+		if x, ok := x.Message.(*SessionResponse_Recall); ok {
+			return x.Recall
+		}
+	}
+	return nil
+}
+
 type isSessionResponse_Message interface {
 	isSessionResponse_Message()
 }
@@ -1447,6 +1613,11 @@ type SessionResponse_Cancel struct {
 	Cancel *Cancel `protobuf:"bytes,5,opt,name=cancel,proto3,oneof"`
 }
 
+type SessionResponse_Recall struct {
+	// Give back what hasn't been started. Protocol version 2.
+	Recall *Recall `protobuf:"bytes,6,opt,name=recall,proto3,oneof"`
+}
+
 func (*SessionResponse_Welcome) isSessionResponse_Message() {}
 
 func (*SessionResponse_Grants) isSessionResponse_Message() {}
@@ -1456,6 +1627,8 @@ func (*SessionResponse_OutcomeAck) isSessionResponse_Message() {}
 func (*SessionResponse_HeartbeatAck) isSessionResponse_Message() {}
 
 func (*SessionResponse_Cancel) isSessionResponse_Message() {}
+
+func (*SessionResponse_Recall) isSessionResponse_Message() {}
 
 // Welcome answers Hello. It is durable.
 type Welcome struct {
@@ -1473,14 +1646,16 @@ type Welcome struct {
 	// The coordinator has the answers of outcomes through this number; for a new session 0: number the outcomes from 1 again.
 	OutcomesThrough uint64 `protobuf:"varint,6,opt,name=outcomes_through,json=outcomesThrough,proto3" json:"outcomes_through,omitempty"`
 	// The session is new: what Resume asked for was not known any more.
-	NewSession    bool `protobuf:"varint,7,opt,name=new_session,json=newSession,proto3" json:"new_session,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NewSession bool `protobuf:"varint,7,opt,name=new_session,json=newSession,proto3" json:"new_session,omitempty"`
+	// The protocol version that is spoken: the lower one of both sides. 0 means 1.
+	ProtocolVersion uint32 `protobuf:"varint,8,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[17]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +1667,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[17]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +1680,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Welcome) GetSessionId() uint64 {
@@ -1557,6 +1732,60 @@ func (x *Welcome) GetNewSession() bool {
 	return false
 }
 
+func (x *Welcome) GetProtocolVersion() uint32 {
+	if x != nil {
+		return x.ProtocolVersion
+	}
+	return 0
+}
+
+// Recall asks the worker to give back leases that it hasn't started: a slot is free elsewhere, or their queue is paused.
+// It is a question: the worker gives up what its semaphore hasn't admitted and answers Recalled.
+type Recall struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 10,000.
+	Tokens        []uint64 `protobuf:"varint,1,rep,packed,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recall) Reset() {
+	*x = Recall{}
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recall) ProtoMessage() {}
+
+func (x *Recall) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recall.ProtoReflect.Descriptor instead.
+func (*Recall) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Recall) GetTokens() []uint64 {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
 // Grants carries new leases, in the order in which they were matched.
 type Grants struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1570,7 +1799,7 @@ type Grants struct {
 
 func (x *Grants) Reset() {
 	*x = Grants{}
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[18]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +1811,7 @@ func (x *Grants) String() string {
 func (*Grants) ProtoMessage() {}
 
 func (x *Grants) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[18]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +1824,7 @@ func (x *Grants) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grants.ProtoReflect.Descriptor instead.
 func (*Grants) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Grants) GetSeq() uint64 {
@@ -1649,7 +1878,7 @@ type TaskLease struct {
 
 func (x *TaskLease) Reset() {
 	*x = TaskLease{}
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[19]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1890,7 @@ func (x *TaskLease) String() string {
 func (*TaskLease) ProtoMessage() {}
 
 func (x *TaskLease) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[19]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1903,7 @@ func (x *TaskLease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskLease.ProtoReflect.Descriptor instead.
 func (*TaskLease) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TaskLease) GetToken() uint64 {
@@ -1788,7 +2017,7 @@ type OutcomeAck struct {
 
 func (x *OutcomeAck) Reset() {
 	*x = OutcomeAck{}
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[20]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +2029,7 @@ func (x *OutcomeAck) String() string {
 func (*OutcomeAck) ProtoMessage() {}
 
 func (x *OutcomeAck) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[20]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +2042,7 @@ func (x *OutcomeAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutcomeAck.ProtoReflect.Descriptor instead.
 func (*OutcomeAck) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OutcomeAck) GetThroughSeq() uint64 {
@@ -1845,7 +2074,7 @@ type Rejected struct {
 
 func (x *Rejected) Reset() {
 	*x = Rejected{}
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[21]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1857,7 +2086,7 @@ func (x *Rejected) String() string {
 func (*Rejected) ProtoMessage() {}
 
 func (x *Rejected) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[21]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1870,7 +2099,7 @@ func (x *Rejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejected.ProtoReflect.Descriptor instead.
 func (*Rejected) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Rejected) GetSeq() uint64 {
@@ -1905,7 +2134,7 @@ type HeartbeatAck struct {
 
 func (x *HeartbeatAck) Reset() {
 	*x = HeartbeatAck{}
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[22]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1917,7 +2146,7 @@ func (x *HeartbeatAck) String() string {
 func (*HeartbeatAck) ProtoMessage() {}
 
 func (x *HeartbeatAck) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[22]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +2159,7 @@ func (x *HeartbeatAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatAck.ProtoReflect.Descriptor instead.
 func (*HeartbeatAck) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HeartbeatAck) GetSendTimeNanos() int64 {
@@ -1956,7 +2185,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[23]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2197,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_yardmaster_v1_worker_proto_msgTypes[23]
+	mi := &file_yardmaster_v1_worker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2210,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{23}
+	return file_yardmaster_v1_worker_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Cancel) GetToken() uint64 {
@@ -2009,7 +2238,7 @@ var File_yardmaster_v1_worker_proto protoreflect.FileDescriptor
 
 const file_yardmaster_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	"\x1ayardmaster/v1/worker.proto\x12\ryardmaster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18yardmaster/v1/task.proto\"\xe1\x03\n" +
+	"\x1ayardmaster/v1/worker.proto\x12\ryardmaster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18yardmaster/v1/task.proto\"\x98\x04\n" +
 	"\x0eSessionRequest\x12)\n" +
 	"\x10received_through\x18\x01 \x01(\x04R\x0freceivedThrough\x12'\n" +
 	"\x0fanswers_through\x18\x02 \x01(\x04R\x0eanswersThrough\x12,\n" +
@@ -2019,7 +2248,9 @@ const file_yardmaster_v1_worker_proto_rawDesc = "" +
 	"\theartbeat\x18\x06 \x01(\v2\x18.yardmaster.v1.HeartbeatH\x00R\theartbeat\x125\n" +
 	"\bdraining\x18\a \x01(\v2\x17.yardmaster.v1.DrainingH\x00R\bdraining\x122\n" +
 	"\adrained\x18\b \x01(\v2\x16.yardmaster.v1.DrainedH\x00R\adrained\x122\n" +
-	"\agoodbye\x18\t \x01(\v2\x16.yardmaster.v1.GoodbyeH\x00R\agoodbyeB\t\n" +
+	"\agoodbye\x18\t \x01(\v2\x16.yardmaster.v1.GoodbyeH\x00R\agoodbye\x125\n" +
+	"\brecalled\x18\n" +
+	" \x01(\v2\x17.yardmaster.v1.RecalledH\x00R\brecalledB\t\n" +
 	"\amessage\"\x9e\x03\n" +
 	"\x05Hello\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x1f\n" +
@@ -2034,11 +2265,12 @@ const file_yardmaster_v1_worker_proto_rawDesc = "" +
 	"\x06resume\x18\t \x01(\v2\x15.yardmaster.v1.ResumeR\x06resume\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"F\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"b\n" +
 	"\x04Pool\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05slots\x18\x02 \x01(\rR\x05slots\x12\x14\n" +
-	"\x05kinds\x18\x03 \x03(\tR\x05kinds\"Z\n" +
+	"\x05kinds\x18\x03 \x03(\tR\x05kinds\x12\x1a\n" +
+	"\bprefetch\x18\x04 \x01(\rR\bprefetch\"Z\n" +
 	"\x06Resume\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\x04R\tsessionId\x121\n" +
@@ -2060,14 +2292,15 @@ const file_yardmaster_v1_worker_proto_rawDesc = "" +
 	"\x06tokens\x18\x01 \x03(\x04R\x06tokens\"b\n" +
 	"\bOutcomes\x12\x1b\n" +
 	"\tfirst_seq\x18\x01 \x01(\x04R\bfirstSeq\x129\n" +
-	"\boutcomes\x18\x02 \x03(\v2\x1d.yardmaster.v1.AttemptOutcomeR\boutcomes\"\xba\x02\n" +
+	"\boutcomes\x18\x02 \x03(\v2\x1d.yardmaster.v1.AttemptOutcomeR\boutcomes\"\xf0\x02\n" +
 	"\x0eAttemptOutcome\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\x04R\x05token\x12\x17\n" +
 	"\atask_id\x18\x02 \x01(\x04R\x06taskId\x128\n" +
 	"\tsucceeded\x18\x03 \x01(\v2\x18.yardmaster.v1.SucceededH\x00R\tsucceeded\x126\n" +
 	"\x06failed\x18\x04 \x01(\v2\x1c.yardmaster.v1.AttemptFailedH\x00R\x06failed\x12?\n" +
 	"\tcancelled\x18\x05 \x01(\v2\x1f.yardmaster.v1.AttemptCancelledH\x00R\tcancelled\x12>\n" +
-	"\vinterrupted\x18\x06 \x01(\v2\x1a.yardmaster.v1.InterruptedH\x00R\vinterruptedB\x06\n" +
+	"\vinterrupted\x18\x06 \x01(\v2\x1a.yardmaster.v1.InterruptedH\x00R\vinterrupted\x124\n" +
+	"\brun_time\x18\a \x01(\v2\x19.google.protobuf.DurationR\arunTimeB\x06\n" +
 	"\x04kind\"#\n" +
 	"\tSucceeded\x12\x16\n" +
 	"\x06result\x18\x01 \x01(\fR\x06result\"\x9b\x01\n" +
@@ -2078,23 +2311,31 @@ const file_yardmaster_v1_worker_proto_rawDesc = "" +
 	"retryAfter\"\x12\n" +
 	"\x10AttemptCancelled\"%\n" +
 	"\vInterrupted\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"3\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"l\n" +
 	"\tHeartbeat\x12&\n" +
-	"\x0fsend_time_nanos\x18\x01 \x01(\x03R\rsendTimeNanos\">\n" +
+	"\x0fsend_time_nanos\x18\x01 \x01(\x03R\rsendTimeNanos\x127\n" +
+	"\bprogress\x18\x02 \x03(\v2\x1b.yardmaster.v1.TaskProgressR\bprogress\"Z\n" +
+	"\fTaskProgress\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\x04R\x05token\x12\x1a\n" +
+	"\bpermille\x18\x02 \x01(\rR\bpermille\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\"\n" +
+	"\bRecalled\x12\x16\n" +
+	"\x06tokens\x18\x01 \x03(\x04R\x06tokens\">\n" +
 	"\bDraining\x12\x18\n" +
 	"\arunning\x18\x01 \x01(\rR\arunning\x12\x18\n" +
 	"\awaiting\x18\x02 \x01(\rR\awaiting\"0\n" +
 	"\aDrained\x12%\n" +
 	"\x0eprocesses_left\x18\x01 \x01(\rR\rprocessesLeft\"\t\n" +
-	"\aGoodbye\"\xb4\x02\n" +
+	"\aGoodbye\"\xe5\x02\n" +
 	"\x0fSessionResponse\x122\n" +
 	"\awelcome\x18\x01 \x01(\v2\x16.yardmaster.v1.WelcomeH\x00R\awelcome\x12/\n" +
 	"\x06grants\x18\x02 \x01(\v2\x15.yardmaster.v1.GrantsH\x00R\x06grants\x12<\n" +
 	"\voutcome_ack\x18\x03 \x01(\v2\x19.yardmaster.v1.OutcomeAckH\x00R\n" +
 	"outcomeAck\x12B\n" +
 	"\rheartbeat_ack\x18\x04 \x01(\v2\x1b.yardmaster.v1.HeartbeatAckH\x00R\fheartbeatAck\x12/\n" +
-	"\x06cancel\x18\x05 \x01(\v2\x15.yardmaster.v1.CancelH\x00R\x06cancelB\t\n" +
-	"\amessage\"\xce\x02\n" +
+	"\x06cancel\x18\x05 \x01(\v2\x15.yardmaster.v1.CancelH\x00R\x06cancel\x12/\n" +
+	"\x06recall\x18\x06 \x01(\v2\x15.yardmaster.v1.RecallH\x00R\x06recallB\t\n" +
+	"\amessage\"\xf9\x02\n" +
 	"\aWelcome\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\x04R\tsessionId\x12:\n" +
@@ -2106,7 +2347,10 @@ const file_yardmaster_v1_worker_proto_rawDesc = "" +
 	"stopTokens\x12)\n" +
 	"\x10outcomes_through\x18\x06 \x01(\x04R\x0foutcomesThrough\x12\x1f\n" +
 	"\vnew_session\x18\a \x01(\bR\n" +
-	"newSession\"L\n" +
+	"newSession\x12)\n" +
+	"\x10protocol_version\x18\b \x01(\rR\x0fprotocolVersion\" \n" +
+	"\x06Recall\x12\x16\n" +
+	"\x06tokens\x18\x01 \x03(\x04R\x06tokens\"L\n" +
 	"\x06Grants\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x120\n" +
 	"\x06leases\x18\x02 \x03(\v2\x18.yardmaster.v1.TaskLeaseR\x06leases\"\xbe\x04\n" +
@@ -2173,7 +2417,7 @@ func file_yardmaster_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_yardmaster_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_yardmaster_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_yardmaster_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_yardmaster_v1_worker_proto_goTypes = []any{
 	(KnownToken_Phase)(0),       // 0: yardmaster.v1.KnownToken.Phase
 	(Rejected_Code)(0),          // 1: yardmaster.v1.Rejected.Code
@@ -2191,65 +2435,72 @@ var file_yardmaster_v1_worker_proto_goTypes = []any{
 	(*AttemptCancelled)(nil),    // 13: yardmaster.v1.AttemptCancelled
 	(*Interrupted)(nil),         // 14: yardmaster.v1.Interrupted
 	(*Heartbeat)(nil),           // 15: yardmaster.v1.Heartbeat
-	(*Draining)(nil),            // 16: yardmaster.v1.Draining
-	(*Drained)(nil),             // 17: yardmaster.v1.Drained
-	(*Goodbye)(nil),             // 18: yardmaster.v1.Goodbye
-	(*SessionResponse)(nil),     // 19: yardmaster.v1.SessionResponse
-	(*Welcome)(nil),             // 20: yardmaster.v1.Welcome
-	(*Grants)(nil),              // 21: yardmaster.v1.Grants
-	(*TaskLease)(nil),           // 22: yardmaster.v1.TaskLease
-	(*OutcomeAck)(nil),          // 23: yardmaster.v1.OutcomeAck
-	(*Rejected)(nil),            // 24: yardmaster.v1.Rejected
-	(*HeartbeatAck)(nil),        // 25: yardmaster.v1.HeartbeatAck
-	(*Cancel)(nil),              // 26: yardmaster.v1.Cancel
-	nil,                         // 27: yardmaster.v1.Hello.LabelsEntry
-	nil,                         // 28: yardmaster.v1.TaskLease.LabelsEntry
-	(*Failure)(nil),             // 29: yardmaster.v1.Failure
-	(*durationpb.Duration)(nil), // 30: google.protobuf.Duration
+	(*TaskProgress)(nil),        // 16: yardmaster.v1.TaskProgress
+	(*Recalled)(nil),            // 17: yardmaster.v1.Recalled
+	(*Draining)(nil),            // 18: yardmaster.v1.Draining
+	(*Drained)(nil),             // 19: yardmaster.v1.Drained
+	(*Goodbye)(nil),             // 20: yardmaster.v1.Goodbye
+	(*SessionResponse)(nil),     // 21: yardmaster.v1.SessionResponse
+	(*Welcome)(nil),             // 22: yardmaster.v1.Welcome
+	(*Recall)(nil),              // 23: yardmaster.v1.Recall
+	(*Grants)(nil),              // 24: yardmaster.v1.Grants
+	(*TaskLease)(nil),           // 25: yardmaster.v1.TaskLease
+	(*OutcomeAck)(nil),          // 26: yardmaster.v1.OutcomeAck
+	(*Rejected)(nil),            // 27: yardmaster.v1.Rejected
+	(*HeartbeatAck)(nil),        // 28: yardmaster.v1.HeartbeatAck
+	(*Cancel)(nil),              // 29: yardmaster.v1.Cancel
+	nil,                         // 30: yardmaster.v1.Hello.LabelsEntry
+	nil,                         // 31: yardmaster.v1.TaskLease.LabelsEntry
+	(*durationpb.Duration)(nil), // 32: google.protobuf.Duration
+	(*Failure)(nil),             // 33: yardmaster.v1.Failure
 }
 var file_yardmaster_v1_worker_proto_depIdxs = []int32{
 	4,  // 0: yardmaster.v1.SessionRequest.hello:type_name -> yardmaster.v1.Hello
 	8,  // 1: yardmaster.v1.SessionRequest.started:type_name -> yardmaster.v1.Started
 	9,  // 2: yardmaster.v1.SessionRequest.outcomes:type_name -> yardmaster.v1.Outcomes
 	15, // 3: yardmaster.v1.SessionRequest.heartbeat:type_name -> yardmaster.v1.Heartbeat
-	16, // 4: yardmaster.v1.SessionRequest.draining:type_name -> yardmaster.v1.Draining
-	17, // 5: yardmaster.v1.SessionRequest.drained:type_name -> yardmaster.v1.Drained
-	18, // 6: yardmaster.v1.SessionRequest.goodbye:type_name -> yardmaster.v1.Goodbye
-	27, // 7: yardmaster.v1.Hello.labels:type_name -> yardmaster.v1.Hello.LabelsEntry
-	5,  // 8: yardmaster.v1.Hello.pools:type_name -> yardmaster.v1.Pool
-	6,  // 9: yardmaster.v1.Hello.resume:type_name -> yardmaster.v1.Resume
-	7,  // 10: yardmaster.v1.Resume.tokens:type_name -> yardmaster.v1.KnownToken
-	0,  // 11: yardmaster.v1.KnownToken.phase:type_name -> yardmaster.v1.KnownToken.Phase
-	10, // 12: yardmaster.v1.Outcomes.outcomes:type_name -> yardmaster.v1.AttemptOutcome
-	11, // 13: yardmaster.v1.AttemptOutcome.succeeded:type_name -> yardmaster.v1.Succeeded
-	12, // 14: yardmaster.v1.AttemptOutcome.failed:type_name -> yardmaster.v1.AttemptFailed
-	13, // 15: yardmaster.v1.AttemptOutcome.cancelled:type_name -> yardmaster.v1.AttemptCancelled
-	14, // 16: yardmaster.v1.AttemptOutcome.interrupted:type_name -> yardmaster.v1.Interrupted
-	29, // 17: yardmaster.v1.AttemptFailed.failure:type_name -> yardmaster.v1.Failure
-	30, // 18: yardmaster.v1.AttemptFailed.retry_after:type_name -> google.protobuf.Duration
-	20, // 19: yardmaster.v1.SessionResponse.welcome:type_name -> yardmaster.v1.Welcome
-	21, // 20: yardmaster.v1.SessionResponse.grants:type_name -> yardmaster.v1.Grants
-	23, // 21: yardmaster.v1.SessionResponse.outcome_ack:type_name -> yardmaster.v1.OutcomeAck
-	25, // 22: yardmaster.v1.SessionResponse.heartbeat_ack:type_name -> yardmaster.v1.HeartbeatAck
-	26, // 23: yardmaster.v1.SessionResponse.cancel:type_name -> yardmaster.v1.Cancel
-	30, // 24: yardmaster.v1.Welcome.session_ttl:type_name -> google.protobuf.Duration
-	30, // 25: yardmaster.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
-	30, // 26: yardmaster.v1.Welcome.margin:type_name -> google.protobuf.Duration
-	22, // 27: yardmaster.v1.Grants.leases:type_name -> yardmaster.v1.TaskLease
-	30, // 28: yardmaster.v1.TaskLease.attempt_timeout:type_name -> google.protobuf.Duration
-	30, // 29: yardmaster.v1.TaskLease.deadline_in:type_name -> google.protobuf.Duration
-	30, // 30: yardmaster.v1.TaskLease.start_within:type_name -> google.protobuf.Duration
-	28, // 31: yardmaster.v1.TaskLease.labels:type_name -> yardmaster.v1.TaskLease.LabelsEntry
-	24, // 32: yardmaster.v1.OutcomeAck.rejected:type_name -> yardmaster.v1.Rejected
-	1,  // 33: yardmaster.v1.Rejected.code:type_name -> yardmaster.v1.Rejected.Code
-	2,  // 34: yardmaster.v1.Cancel.reason:type_name -> yardmaster.v1.Cancel.Reason
-	3,  // 35: yardmaster.v1.WorkerService.Session:input_type -> yardmaster.v1.SessionRequest
-	19, // 36: yardmaster.v1.WorkerService.Session:output_type -> yardmaster.v1.SessionResponse
-	36, // [36:37] is the sub-list for method output_type
-	35, // [35:36] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	18, // 4: yardmaster.v1.SessionRequest.draining:type_name -> yardmaster.v1.Draining
+	19, // 5: yardmaster.v1.SessionRequest.drained:type_name -> yardmaster.v1.Drained
+	20, // 6: yardmaster.v1.SessionRequest.goodbye:type_name -> yardmaster.v1.Goodbye
+	17, // 7: yardmaster.v1.SessionRequest.recalled:type_name -> yardmaster.v1.Recalled
+	30, // 8: yardmaster.v1.Hello.labels:type_name -> yardmaster.v1.Hello.LabelsEntry
+	5,  // 9: yardmaster.v1.Hello.pools:type_name -> yardmaster.v1.Pool
+	6,  // 10: yardmaster.v1.Hello.resume:type_name -> yardmaster.v1.Resume
+	7,  // 11: yardmaster.v1.Resume.tokens:type_name -> yardmaster.v1.KnownToken
+	0,  // 12: yardmaster.v1.KnownToken.phase:type_name -> yardmaster.v1.KnownToken.Phase
+	10, // 13: yardmaster.v1.Outcomes.outcomes:type_name -> yardmaster.v1.AttemptOutcome
+	11, // 14: yardmaster.v1.AttemptOutcome.succeeded:type_name -> yardmaster.v1.Succeeded
+	12, // 15: yardmaster.v1.AttemptOutcome.failed:type_name -> yardmaster.v1.AttemptFailed
+	13, // 16: yardmaster.v1.AttemptOutcome.cancelled:type_name -> yardmaster.v1.AttemptCancelled
+	14, // 17: yardmaster.v1.AttemptOutcome.interrupted:type_name -> yardmaster.v1.Interrupted
+	32, // 18: yardmaster.v1.AttemptOutcome.run_time:type_name -> google.protobuf.Duration
+	33, // 19: yardmaster.v1.AttemptFailed.failure:type_name -> yardmaster.v1.Failure
+	32, // 20: yardmaster.v1.AttemptFailed.retry_after:type_name -> google.protobuf.Duration
+	16, // 21: yardmaster.v1.Heartbeat.progress:type_name -> yardmaster.v1.TaskProgress
+	22, // 22: yardmaster.v1.SessionResponse.welcome:type_name -> yardmaster.v1.Welcome
+	24, // 23: yardmaster.v1.SessionResponse.grants:type_name -> yardmaster.v1.Grants
+	26, // 24: yardmaster.v1.SessionResponse.outcome_ack:type_name -> yardmaster.v1.OutcomeAck
+	28, // 25: yardmaster.v1.SessionResponse.heartbeat_ack:type_name -> yardmaster.v1.HeartbeatAck
+	29, // 26: yardmaster.v1.SessionResponse.cancel:type_name -> yardmaster.v1.Cancel
+	23, // 27: yardmaster.v1.SessionResponse.recall:type_name -> yardmaster.v1.Recall
+	32, // 28: yardmaster.v1.Welcome.session_ttl:type_name -> google.protobuf.Duration
+	32, // 29: yardmaster.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
+	32, // 30: yardmaster.v1.Welcome.margin:type_name -> google.protobuf.Duration
+	25, // 31: yardmaster.v1.Grants.leases:type_name -> yardmaster.v1.TaskLease
+	32, // 32: yardmaster.v1.TaskLease.attempt_timeout:type_name -> google.protobuf.Duration
+	32, // 33: yardmaster.v1.TaskLease.deadline_in:type_name -> google.protobuf.Duration
+	32, // 34: yardmaster.v1.TaskLease.start_within:type_name -> google.protobuf.Duration
+	31, // 35: yardmaster.v1.TaskLease.labels:type_name -> yardmaster.v1.TaskLease.LabelsEntry
+	27, // 36: yardmaster.v1.OutcomeAck.rejected:type_name -> yardmaster.v1.Rejected
+	1,  // 37: yardmaster.v1.Rejected.code:type_name -> yardmaster.v1.Rejected.Code
+	2,  // 38: yardmaster.v1.Cancel.reason:type_name -> yardmaster.v1.Cancel.Reason
+	3,  // 39: yardmaster.v1.WorkerService.Session:input_type -> yardmaster.v1.SessionRequest
+	21, // 40: yardmaster.v1.WorkerService.Session:output_type -> yardmaster.v1.SessionResponse
+	40, // [40:41] is the sub-list for method output_type
+	39, // [39:40] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_yardmaster_v1_worker_proto_init() }
@@ -2266,6 +2517,7 @@ func file_yardmaster_v1_worker_proto_init() {
 		(*SessionRequest_Draining)(nil),
 		(*SessionRequest_Drained)(nil),
 		(*SessionRequest_Goodbye)(nil),
+		(*SessionRequest_Recalled)(nil),
 	}
 	file_yardmaster_v1_worker_proto_msgTypes[7].OneofWrappers = []any{
 		(*AttemptOutcome_Succeeded)(nil),
@@ -2273,12 +2525,13 @@ func file_yardmaster_v1_worker_proto_init() {
 		(*AttemptOutcome_Cancelled)(nil),
 		(*AttemptOutcome_Interrupted)(nil),
 	}
-	file_yardmaster_v1_worker_proto_msgTypes[16].OneofWrappers = []any{
+	file_yardmaster_v1_worker_proto_msgTypes[18].OneofWrappers = []any{
 		(*SessionResponse_Welcome)(nil),
 		(*SessionResponse_Grants)(nil),
 		(*SessionResponse_OutcomeAck)(nil),
 		(*SessionResponse_HeartbeatAck)(nil),
 		(*SessionResponse_Cancel)(nil),
+		(*SessionResponse_Recall)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2286,7 +2539,7 @@ func file_yardmaster_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yardmaster_v1_worker_proto_rawDesc), len(file_yardmaster_v1_worker_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   26,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
