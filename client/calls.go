@@ -3,13 +3,12 @@ package client
 import (
 	"context"
 	"fmt"
-	"iter"
 	"slices"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 )
 
-// IDsMax is how many tasks one request of Cancel or Retry names; longer lists are split.
+// IDsMax is how many tasks one request of Cancel, Retry or Delete names; longer lists are split.
 const IDsMax = 1_000
 
 // Get returns a task, live or finished and still retained, without its payload. Errors: ErrNotRetained, ErrUnknownTask.
@@ -28,39 +27,6 @@ func (c *Client) get(ctx context.Context, req *yardmasterv1.TaskServiceGetReques
 		return nil, AsError(fmt.Sprintf("get task %d", req.GetTaskId()), err)
 	}
 	return resp.GetTask(), nil
-}
-
-// Filter says which tasks to list: those that meet every condition set.
-type Filter struct {
-	Queue    string
-	Kind     string
-	States   []TaskState // any of them; none: all states, finished ones included
-	PageSize int         // tasks fetched at a time: 1 to 1,000; 0 means 100
-}
-
-// List returns tasks in order of id, fetching them a page at a time as the loop goes on. An error is the last thing it
-// yields. Tasks that come or go meanwhile neither repeat nor hide others.
-func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[*TaskInfo, error] {
-	return func(yield func(*TaskInfo, error) bool) {
-		req := &yardmasterv1.TaskServiceListRequest{
-			Queue: f.Queue, Kind: f.Kind, States: f.States, PageSize: clampUint32(f.PageSize),
-		}
-		for {
-			resp, err := c.tasks.List(ctx, req)
-			if err != nil {
-				yield(nil, AsError("list tasks", err))
-				return
-			}
-			for _, task := range resp.GetTasks() {
-				if !yield(task, nil) {
-					return
-				}
-			}
-			if req.PageToken = resp.GetNextPageToken(); req.PageToken == "" {
-				return
-			}
-		}
-	}
 }
 
 // Cancel asks for the end of tasks, any number of them, and returns what was done to each, in order. A task at a worker is
@@ -100,6 +66,33 @@ func (c *Client) Retry(ctx context.Context, ids ...uint64) ([]*TaskResult, error
 		results = append(results, resp.GetResults()...)
 	}
 	return results, nil
+}
+
+// Delete removes finished tasks, any number of them, before their retention is over, with their outcomes and attempts, and
+// returns what was done to each, in order; live tasks stay (CODE_NOT_TERMINAL). On failure it returns the results so far.
+// Repeating it does no harm: what is gone already is CODE_NOT_FOUND, also where a lost answer's request deleted it.
+func (c *Client) Delete(ctx context.Context, ids ...uint64) ([]*TaskResult, error) {
+	results := make([]*TaskResult, 0, len(ids))
+	for part := range slices.Chunk(ids, IDsMax) {
+		resp, err := c.tasks.Delete(ctx, &yardmasterv1.TaskServiceDeleteRequest{TaskIds: part})
+		if err != nil {
+			return results, AsError("delete "+someTasks(part), err)
+		}
+		results = append(results, resp.GetResults()...)
+	}
+	return results, nil
+}
+
+// Timeline is what happened to a task: the task, and its last 10 attempts that were charged, oldest first.
+type Timeline = yardmasterv1.TimelineResponse
+
+// Timeline returns what happened to a task. Errors: ErrNotRetained, ErrUnknownTask.
+func (c *Client) Timeline(ctx context.Context, id uint64) (*Timeline, error) {
+	resp, err := c.tasks.Timeline(ctx, &yardmasterv1.TimelineRequest{TaskId: id})
+	if err != nil {
+		return nil, AsError(fmt.Sprintf("tell the timeline of task %d", id), err)
+	}
+	return resp, nil
 }
 
 // Explain says why a task is where it is.

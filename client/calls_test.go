@@ -167,3 +167,31 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// A coordinator that is stopping says NOT_SERVING and still answers questions.
+func TestSeveralAddressesNoneServing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone, stopping := newNode(newFake()), newNode(newFake())
+		defer gone.server.Stop()
+		defer stopping.server.Stop()
+		gone.setDown(true)
+		stopping.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
+		c := dialNodes(t, client.Config{GiveUp: 10 * time.Second}, map[string]*node{"a:1": gone, "b:1": stopping})
+		defer c.Close()
+		start := time.Now()
+		for range 3 {
+			if _, err := c.Get(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("three questions took %v", took)
+		}
+		if _, err := c.Submit(t.Context(), someTasks(1)[0]); status.Code(err) != codes.Unavailable || len(stopping.seen) > 0 {
+			t.Errorf("a submit: %v", err)
+		}
+		if _, err := c.Cancel(t.Context(), 1); status.Code(err) != codes.Unavailable || stopping.calls != 3 {
+			t.Errorf("a command: %v", err)
+		}
+	})
+}

@@ -25,7 +25,8 @@ const GiveUpMax = 5 * time.Minute
 // Config says which cluster to talk to, and how.
 type Config struct {
 	// Addresses are the coordinators of one cluster, each as host:port. Empty: DefaultAddress. Of several, calls go to
-	// those whose health service says SERVING, that is, to the leader.
+	// those whose health service says SERVING, that is, to the leader. While none is, unary calls that only ask (Get, List,
+	// Timeline, Explain, Status and the like) go to any that answers, as a coordinator that is stopping does.
 	Addresses []string
 	// Logger gets repeated calls and broken streams, at debug level. Nil: nothing is logged.
 	Logger hclog.Logger
@@ -42,6 +43,7 @@ type Config struct {
 // Client talks to one cluster. Its methods may be called from any number of goroutines.
 type Client struct {
 	conn         *grpc.ClientConn
+	anyConn      *grpc.ClientConn // to any coordinator, SERVING or not: for questions when none is. Nil with a single address
 	logger       hclog.Logger
 	giveUp       time.Duration
 	reachTimeout time.Duration
@@ -74,11 +76,10 @@ func New(cfg Config) (*Client, error) {
 	if c.reachTimeout == 0 {
 		c.reachTimeout = c.giveUp
 	}
-	conn, err := c.dial(cfg)
-	if err != nil {
+	if err := c.dial(cfg); err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	c.conn = conn
+	conn := c.conn
 	c.life, c.end = context.WithCancel(context.Background())
 	c.tasks = yardmasterv1.NewTaskServiceClient(conn)
 	c.queues = yardmasterv1.NewQueueServiceClient(conn)
@@ -90,10 +91,16 @@ func New(cfg Config) (*Client, error) {
 // ErrOutcomeUnknown. It may be called twice.
 func (c *Client) Close() error {
 	c.end()
-	if err := c.conn.Close(); status.Code(err) != codes.Canceled { // closed already
-		return err
+	var first error
+	for _, conn := range []*grpc.ClientConn{c.conn, c.anyConn} {
+		if conn == nil {
+			continue
+		}
+		if err := conn.Close(); first == nil && status.Code(err) != codes.Canceled { // closed already
+			first = err
+		}
 	}
-	return nil
+	return first
 }
 
 // Tasks returns the raw stub of TaskService. Its calls are repeated as described in the package comment, but for Submit

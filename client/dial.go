@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,15 +31,17 @@ const (
 )
 
 // One address needs no choice: its connection is used even if its health service says NOT_SERVING, so that a draining
-// coordinator still answers questions. Of several, each call goes to one that is SERVING.
+// coordinator still answers questions. Of several, each call goes to one that is SERVING; where none is, questions (asks)
+// go over a second connection, whichever coordinator answers.
 const (
 	serviceConfigOne     = `{"loadBalancingConfig":[{"pick_first":{}}]}`
 	serviceConfigSeveral = `{"loadBalancingConfig":[{"round_robin":{}}],"healthCheckConfig":{"serviceName":""}}`
+	serviceConfigAny     = `{"loadBalancingConfig":[{"round_robin":{}}]}`
 )
 
-// dial makes the connection, unconnected. The addresses are handed to gRPC by a resolver of our own: its DNS resolver
-// would look up every name again and again, and knows nothing of lists.
-func (c *Client) dial(cfg Config) (*grpc.ClientConn, error) {
+// dial makes the connections, unconnected: the second does nothing until it is needed. The addresses are handed to gRPC by a
+// resolver of our own: its DNS resolver would look up every name again and again, and knows nothing of lists.
+func (c *Client) dial(cfg Config) error {
 	addresses := cfg.Addresses
 	if len(addresses) == 0 {
 		addresses = []string{DefaultAddress}
@@ -45,19 +49,11 @@ func (c *Client) dial(cfg Config) (*grpc.ClientConn, error) {
 	endpoints := make([]resolver.Endpoint, 0, len(addresses))
 	for _, address := range addresses {
 		if err := checkAddress(address); err != nil {
-			return nil, err
+			return err
 		}
 		endpoints = append(endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: address, ServerName: address}}})
 	}
-	serviceConfig := serviceConfigOne
-	if len(addresses) > 1 {
-		serviceConfig = serviceConfigSeveral
-	}
-	static := manual.NewBuilderWithScheme("yardmaster")
-	static.InitialState(resolver.State{Endpoints: endpoints})
 	options := []grpc.DialOption{
-		grpc.WithResolvers(static),
-		grpc.WithDefaultServiceConfig(serviceConfig),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time: KeepaliveTime, Timeout: KeepaliveTimeout, PermitWithoutStream: true,
@@ -69,18 +65,37 @@ func (c *Client) dial(cfg Config) (*grpc.ClientConn, error) {
 		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(sendBytesMax), grpc.MaxCallRecvMsgSize(receiveBytesMax)),
 		grpc.WithDisableRetry(), // what is repeated is decided here, not by a service config
 		grpc.WithUserAgent("yardmaster-go"),
-		grpc.WithChainUnaryInterceptor(c.repeat),
 	}
-	conn, err := grpc.NewClient("yardmaster:///"+addresses[0], append(options, cfg.DialOptions...)...)
-	if err != nil {
-		return nil, fmt.Errorf("set up the connection: %w", err)
+	connect := func(serviceConfig string, more ...grpc.DialOption) (*grpc.ClientConn, error) {
+		static := manual.NewBuilderWithScheme("yardmaster")
+		static.InitialState(resolver.State{Endpoints: endpoints})
+		all := append(slices.Concat(options, more), grpc.WithResolvers(static), grpc.WithDefaultServiceConfig(serviceConfig))
+		conn, err := grpc.NewClient("yardmaster:///"+addresses[0], append(all, cfg.DialOptions...)...)
+		if err != nil {
+			return nil, fmt.Errorf("set up the connection: %w", err)
+		}
+		return conn, nil
 	}
-	return conn, nil
+	repeat := grpc.WithChainUnaryInterceptor(c.repeat)
+	var err error
+	if len(addresses) == 1 {
+		c.conn, err = connect(serviceConfigOne, repeat)
+		return err
+	}
+	if c.conn, err = connect(serviceConfigSeveral, repeat); err != nil {
+		return err
+	}
+	c.anyConn, err = connect(serviceConfigAny) // repeated by the calls of the first
+	return err
 }
 
 // checkAddress accepts host:port.
 func checkAddress(address string) error {
 	host, port, err := net.SplitHostPort(address)
+	number, bad := strconv.ParseUint(port, 10, 16)
+	if split := (*net.AddrError)(nil); errors.As(err, &split) {
+		err = errors.New(split.Err) // without the address, which is named below
+	}
 	switch {
 	case strings.Contains(address, "://"):
 		err = errors.New("it names a scheme")
@@ -88,9 +103,11 @@ func checkAddress(address string) error {
 		err = errors.New("it names no host")
 	case err == nil && port == "":
 		err = errors.New("it names no port")
+	case err == nil && (bad != nil || number == 0):
+		err = fmt.Errorf("%q is no port from 1 to 65535", port)
 	}
 	if err != nil {
-		return fmt.Errorf("address %q must be host:port: %w", address, err)
+		return fmt.Errorf("address %q must be host:port, as 10.0.0.1:7420: %w", address, err)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ var (
 	ErrNotRetained = errors.New("the task has ended and is no longer retained")
 	// ErrUnknownTask is told for an id that was never assigned.
 	ErrUnknownTask = errors.New("no such task")
-	// ErrClosed is told by calls on a closed Client.
+	// ErrClosed is told by calls on a closed Client or Submitter.
 	ErrClosed = errors.New("the client is closed")
 )
 
@@ -30,6 +30,8 @@ const (
 	reasonUnknownTask = "TASK_UNKNOWN"
 	reasonWindow      = "PRODUCER_WINDOW"
 	reasonNotLeader   = "NOT_LEADER"
+	reasonLimitDepth  = "LIMIT_QUEUE_DEPTH"
+	reasonLimitShapes = "LIMIT_SHAPES"
 )
 
 // Error is what a call failed with. errors.As finds it, and errors.Is compares it with ErrOutcomeUnknown, ErrNotRetained,
@@ -86,11 +88,22 @@ func (e *Error) what() string {
 	case e.cause != nil && gaveUp: // the attempt failed because of that
 		return e.cause.Error()
 	case e.cause != nil:
-		return fmt.Sprintf("%s: %s (given up: %v)", codeWords(e.Code), e.Message, e.cause)
+		return fmt.Sprintf("%s: %s (given up: %s)", codeWords(e.Code), e.Message, causeWords(e.cause))
 	case e.Message == "":
 		return codeWords(e.Code)
 	}
 	return codeWords(e.Code) + ": " + e.Message
+}
+
+// causeWords says why there was no further attempt.
+func causeWords(cause error) string {
+	switch {
+	case errors.Is(cause, context.DeadlineExceeded):
+		return "the time that the call was given has passed"
+	case errors.Is(cause, context.Canceled):
+		return "the call was cancelled"
+	}
+	return cause.Error()
 }
 
 // Is makes errors.Is work with this package's sentinels and context's.

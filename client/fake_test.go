@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -53,6 +52,15 @@ type fake struct {
 	calls    int
 	awaits   int
 	pages    [][]*yardmasterv1.Task
+
+	noStream bool // an older coordinator, without SubmitStream
+	streams  int  // SubmitStreams that were opened
+	watched  []*yardmasterv1.TaskServiceWatchRequest
+	onWatch  func(n int, req *yardmasterv1.TaskServiceWatchRequest, stream watchStream) error
+	tasks    []*yardmasterv1.Task // what List, Cancel, Retry and Delete work on, if there are any, in order of id
+	onList   func(*yardmasterv1.TaskServiceListRequest)
+	lastTask uint64     // the highest id assigned
+	commands [][]uint64 // ids of each Cancel, Retry and Delete that was carried out
 }
 
 func newFake() *fake { return &fake{producers: map[string]*window{}} }
@@ -149,40 +157,6 @@ func (f *fake) Get(_ context.Context, req *yardmasterv1.TaskServiceGetRequest) (
 	return &yardmasterv1.TaskServiceGetResponse{Task: &yardmasterv1.Task{Id: req.GetTaskId()}}, nil
 }
 
-func (f *fake) List(_ context.Context, req *yardmasterv1.TaskServiceListRequest) (*yardmasterv1.TaskServiceListResponse, error) {
-	if err := f.call("List"); err != nil {
-		return nil, err
-	}
-	page, _ := strconv.Atoi(req.GetPageToken()) // none: the first
-	resp := &yardmasterv1.TaskServiceListResponse{Tasks: f.pages[page]}
-	if page+1 < len(f.pages) {
-		resp.NextPageToken = fmt.Sprint(page + 1)
-	}
-	return resp, nil
-}
-
-func (f *fake) Cancel(_ context.Context, req *yardmasterv1.TaskServiceCancelRequest) (*yardmasterv1.TaskServiceCancelResponse, error) {
-	if err := f.call("Cancel"); err != nil {
-		return nil, err
-	}
-	return &yardmasterv1.TaskServiceCancelResponse{Results: done(req.GetTaskIds())}, nil
-}
-
-func (f *fake) Retry(_ context.Context, req *yardmasterv1.RetryRequest) (*yardmasterv1.RetryResponse, error) {
-	if err := f.call("Retry"); err != nil {
-		return nil, err
-	}
-	return &yardmasterv1.RetryResponse{Results: done(req.GetTaskIds())}, nil
-}
-
-func done(ids []uint64) []*yardmasterv1.TaskResult {
-	results := make([]*yardmasterv1.TaskResult, len(ids))
-	for i, id := range ids {
-		results[i] = &yardmasterv1.TaskResult{TaskId: id, Code: yardmasterv1.TaskResult_CODE_DONE}
-	}
-	return results
-}
-
 // refusal makes a status with details as the coordinator's are.
 func refusal(code codes.Code, message, reason string, retryAfter time.Duration, fields ...string) error {
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Domain: "yardmaster", Reason: reason}}
@@ -207,21 +181,26 @@ func refusal(code codes.Code, message, reason string, retryAfter time.Duration, 
 // node serves a fake at one address and can cut its connections.
 type node struct {
 	*fake
-	health *health.Server
-	server *grpc.Server
+	queues   *fakeQueues
+	operator *fakeOperator
+	health   *health.Server
+	server   *grpc.Server
 
 	mu    sync.Mutex
 	lis   *bufconn.Listener
 	conns map[net.Conn]struct{}
 	down  bool // refuses new connections
 	dials int
+	gone  chan struct{} // for scripts that hang until the test closes it
 }
 
 func newNode(f *fake) *node {
-	n := &node{fake: f, health: health.NewServer(), lis: bufconn.Listen(1 << 20), conns: map[net.Conn]struct{}{}}
+	n := &node{fake: f, queues: &fakeQueues{f: f}, operator: &fakeOperator{f: f}, health: health.NewServer(), lis: bufconn.Listen(1 << 20), conns: map[net.Conn]struct{}{}, gone: make(chan struct{})}
 	n.server = grpc.NewServer(grpc.MaxRecvMsgSize(4<<20),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
 	yardmasterv1.RegisterTaskServiceServer(n.server, f)
+	yardmasterv1.RegisterQueueServiceServer(n.server, n.queues)
+	yardmasterv1.RegisterOperatorServiceServer(n.server, n.operator)
 	healthpb.RegisterHealthServer(n.server, n.health)
 	go n.server.Serve(n.lis) //nolint:errcheck // ends with Stop
 	return n
@@ -314,4 +293,15 @@ func seeded(t *testing.T) *rand.Rand {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	return rand.New(rand.NewPCG(seed, 1))
+}
+
+// serveExample serves a fake on the loopback, for examples.
+func serveExample(f *fake) (address string, n *node) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	n = newNode(f)
+	go n.server.Serve(lis) //nolint:errcheck // ends with Stop
+	return lis.Addr().String(), n
 }

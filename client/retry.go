@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 )
@@ -18,12 +19,29 @@ var repeatable = map[string]bool{
 	yardmasterv1.TaskService_Get_FullMethodName:             true,
 	yardmasterv1.TaskService_List_FullMethodName:            true,
 	yardmasterv1.TaskService_Explain_FullMethodName:         true,
+	yardmasterv1.TaskService_Timeline_FullMethodName:        true,
 	yardmasterv1.TaskService_Cancel_FullMethodName:          true,
+	yardmasterv1.TaskService_Delete_FullMethodName:          true,
 	yardmasterv1.QueueService_List_FullMethodName:           true,
 	yardmasterv1.QueueService_Get_FullMethodName:            true,
+	yardmasterv1.QueueService_Explain_FullMethodName:        true,
 	yardmasterv1.QueueService_Configure_FullMethodName:      true,
 	yardmasterv1.QueueService_Pause_FullMethodName:          true,
 	yardmasterv1.QueueService_Resume_FullMethodName:         true,
+	yardmasterv1.OperatorService_Status_FullMethodName:      true,
+	yardmasterv1.OperatorService_ListWorkers_FullMethodName: true,
+	yardmasterv1.OperatorService_GetWorker_FullMethodName:   true,
+}
+
+// asks are the unary calls that change nothing: any coordinator that answers will do.
+var asks = map[string]bool{
+	yardmasterv1.TaskService_Get_FullMethodName:             true,
+	yardmasterv1.TaskService_List_FullMethodName:            true,
+	yardmasterv1.TaskService_Explain_FullMethodName:         true,
+	yardmasterv1.TaskService_Timeline_FullMethodName:        true,
+	yardmasterv1.QueueService_List_FullMethodName:           true,
+	yardmasterv1.QueueService_Get_FullMethodName:            true,
+	yardmasterv1.QueueService_Explain_FullMethodName:        true,
 	yardmasterv1.OperatorService_Status_FullMethodName:      true,
 	yardmasterv1.OperatorService_ListWorkers_FullMethodName: true,
 	yardmasterv1.OperatorService_GetWorker_FullMethodName:   true,
@@ -54,11 +72,7 @@ func (a *attempts) failed(err error, sent bool) *Error {
 	return e
 }
 
-// elapsed is measured by both clocks: the monotonic one stands still while the machine sleeps.
-func (a *attempts) elapsed() time.Duration {
-	now := time.Now()
-	return max(now.Sub(a.start), now.Round(0).Sub(a.start.Round(0)))
-}
+func (a *attempts) elapsed() time.Duration { return elapsedSince(a.start) }
 
 // another waits until the next attempt is due. It returns e, completed by why, when there shall be none.
 func (a *attempts) another(ctx context.Context, e *Error) *Error {
@@ -152,6 +166,11 @@ func (c *Client) repeat(ctx context.Context, method string, req, reply any, cc *
 		sent, err := c.invoke(opts, func(opts []grpc.CallOption) error {
 			return invoke(ctx, method, req, reply, cc, opts...)
 		})
+		if err != nil && !sent && c.anyConn != nil && asks[method] && status.Code(err) == codes.Unavailable {
+			sent, err = c.invoke(opts, func(opts []grpc.CallOption) error { // none is SERVING
+				return c.anyConn.Invoke(ctx, method, req, reply, opts...)
+			})
+		}
 		if err == nil {
 			return nil
 		}

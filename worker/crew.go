@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/workercore"
@@ -26,6 +29,7 @@ type ended struct {
 	outcome   pb.AttemptOutcome
 	kind      pb.AttemptOutcome_Succeeded // of a success: one allocation in place of three
 	succeeded pb.Succeeded
+	ran       durationpb.Duration
 }
 
 // crew is the goroutines that run the handlers of one pool: as many as have been needed at a time, at most as many as the
@@ -69,6 +73,7 @@ var (
 // serve runs one handler and reports it, whatever way it ends.
 func (c *crew) serve(r *run) {
 	ctx, end := r.begin(c.base)
+	began := time.Now()
 	var result []byte
 	err := errGoexit
 	returned := false
@@ -81,7 +86,7 @@ func (c *crew) serve(r *run) {
 			}
 		}
 		end()
-		r.conclude(result, err)
+		r.conclude(result, err, time.Since(began))
 		c.done(r)
 	}()
 	if r.handler == nil {
@@ -92,14 +97,15 @@ func (c *crew) serve(r *run) {
 	returned = true
 }
 
-// conclude translates what the handler returned.
-func (r *run) conclude(result []byte, err error) {
+// conclude translates what the handler returned after it ran so long.
+func (r *run) conclude(result []byte, err error, ran time.Duration) {
 	if err == nil && len(result) > ResultBytesMax {
 		err = tooLarge(len(result))
 	}
 	e := &ended{}
-	e.outcome.Token, e.outcome.TaskId = r.Token, r.ID
-	r.report = workercore.Report{Kind: workercore.Succeeded, Size: len(result), Body: e}
+	e.outcome.Token, e.outcome.TaskId, e.outcome.RunTime = r.Token, r.ID, &e.ran
+	e.ran.Seconds, e.ran.Nanos = int64(ran/time.Second), int32(ran%time.Second)
+	r.report = workercore.Report{Kind: workercore.Succeeded, Size: len(result), Ran: max(1, workercore.Duration(ran)), Body: e}
 	if err == nil {
 		e.succeeded.Result = result
 		e.kind.Succeeded = &e.succeeded

@@ -28,15 +28,21 @@
 //
 //	coordinator ──recv──► loop ──► handlers' goroutines ──► loop ──send──► coordinator
 //
-// Backpressure: the loop is never blocked. The coordinator grants no more than there are slots; the sender takes two
+// Backpressure: the loop is never blocked. The coordinator grants no more than there are slots and, for pools of short
+// tasks, a fixed number of leases ahead ([Config.Prefetch]), which it may ask back until they are started; the sender takes two
 // messages at a time, and what comes up meanwhile goes together in the next; outcomes that are not answered are at most
 // 4,096, and then no more tasks are started.
+//
+// # Pools
+//
+// Handlers that wait for something share the pool [DefaultPool], whose slots may be many. Those that compute take the
+// option [CPU] and run in the pool [CPUPool], which has as many slots as there are processors.
 //
 // # Failure
 //
 // A broken stream is logged once at warn, and its resumption at info; between attempts pass 0.1 to 3 s. Without contact
 // for the session's TTL less a margin all handlers are stopped without grace. [Worker.Run] returns [ErrRefused] if the
-// coordinator doesn't speak this protocol or finds the worker's registration at fault.
+// coordinator speaks no version of this protocol that the worker knows, or finds the worker's registration at fault.
 //
 // The worker's stop is its own (see Run) and not a sequence of internal/shutdown: its order depends on what the
 // coordinator answers. A program that stops by such a sequence gives it the phase "worker" (Phase.Go with Run), with a

@@ -15,7 +15,8 @@ import (
 // The abort of a phase of internal/shutdown forces the worker's stop. A handler that ignores even Killed is a straggler.
 func TestForceLeavesStragglers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, err := New(Config{Name: "test"})
+		book := newLogBook()
+		w, err := New(Config{Name: "test", Logger: book.logger()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,6 +58,10 @@ func TestForceLeavesStragglers(t *testing.T) {
 		}
 		close(release)
 		seq.Wait()
+		want := "handler still runs, it ignores the end of its context: kind=deaf task=1001 token=1 attempt=0 pool=default"
+		if log := strings.Join(book.all(), ""); strings.Count(log, want) != 1 {
+			t.Errorf("log %s", log)
+		}
 	})
 }
 

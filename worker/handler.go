@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"github.com/yardmaster/yardmaster/internal/name"
 )
 
 // HandlerFunc runs one attempt of a task and returns its result, at most ResultBytesMax bytes. An error fails the attempt,
@@ -15,8 +17,14 @@ type HandlerFunc func(ctx context.Context, t *Task) ([]byte, error)
 // Option sets up a handler.
 type Option func(*handler)
 
-// InPool runs a kind in another pool than DefaultPool.
+// InPool runs a kind in another pool than DefaultPool: CPUPool, or one of Config.Pools.
 func InPool(name string) Option { return func(h *handler) { h.pool = name } }
+
+// CPU says that a handler computes most of the time. It runs in the pool CPUPool, whose slots (Config.CPUSlots) are as many
+// as there are processors and which is sent nothing ahead: so handlers that wait for something, of which there may be many
+// more at a time, never wait for those that compute, and those don't share the processors with more of their kind than
+// there are. It is to a worker what spawn_blocking is to an asynchronous runtime, the other way round.
+func CPU() Option { return InPool(CPUPool) }
 
 // WithCodec has a typed handler's payload and result in another form than JSON.
 func WithCodec(c Codec) Option { return func(h *handler) { h.codec = c } }
@@ -84,10 +92,16 @@ func (w *Worker) handle(kind string, opts []Option, fn func(*handler) HandlerFun
 	switch {
 	case w.ran:
 		panic(fmt.Sprintf("worker: handler of %q registered after Run", kind))
-	case !nameForm.MatchString(kind):
-		panic(fmt.Sprintf("worker: kind %q: want %s", kind, nameForm))
+	case !name.Valid(kind):
+		panic(fmt.Sprintf("worker: kind %q: want %s", kind, name.Rule))
 	case w.handlers[kind] != nil:
 		panic(fmt.Sprintf("worker: kind %q has a handler already", kind))
+	case h.pool == CPUPool:
+		if err := w.cfg.addCPUPool(); err != nil {
+			panic(fmt.Sprintf("worker: pool %q for kind %q: %v", CPUPool, kind, err))
+		}
+	}
+	switch {
 	case !slices.ContainsFunc(w.cfg.Pools, func(p Pool) bool { return p.Name == h.pool }):
 		panic(fmt.Sprintf("worker: kind %q runs in pool %q, which Config.Pools doesn't have", kind, h.pool))
 	case len(w.handlers) == KindsMax:

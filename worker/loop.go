@@ -32,10 +32,11 @@ type loop struct {
 	act     workercore.Actions
 	batch   []*run // swapped with returned
 	crews   map[string]*crew
-	first   *run // of those that run
+	board   *board // of handlers' progress
+	first   *run   // of those that run
 	stream  *stream
 	sent    int64 // messages of stream that the core knows to be sent
-	outage  bool
+	outage  outage
 	stats   Stats
 	refused error
 }
@@ -43,11 +44,15 @@ type loop struct {
 // eventsMax is how many events one step takes together.
 const eventsMax = 64
 
+// stragglersMax is how many handlers that still run are logged by name.
+const stragglersMax = 100
+
 func newLoop(base context.Context, w *Worker, core *workercore.Core) *loop {
 	l := &loop{
 		w: w, core: core, base: base, epoch: time.Now(), wakeT: workercore.TimeMax,
 		timer: time.NewTimer(time.Hour), in: make(chan event, 16), wake: make(chan struct{}, 1), crews: map[string]*crew{},
 	}
+	l.board = &board{signal: l.signal}
 	for _, p := range w.cfg.Pools {
 		l.crews[p.Name] = newCrew(base, p.Slots, l.handlerReturned)
 	}
@@ -110,6 +115,9 @@ func (l *loop) step() workercore.End {
 			l.sent = sent
 		}
 	}
+	if l.board.news.Load() && l.board.news.Swap(false) {
+		l.core.Progress(l.now())
+	}
 	l.core.Settle(l.now(), &l.act)
 	l.perform()
 	end := l.act.End
@@ -167,6 +175,9 @@ func (l *loop) perform() {
 	for _, f := range l.act.Fenced {
 		l.fenced(f)
 	}
+	if l.act.Straggle {
+		l.nameStragglers()
+	}
 	if l.act.Reconnect != "" && l.stream != nil {
 		l.stream.giveUp(errors.New(l.act.Reconnect))
 	}
@@ -206,8 +217,26 @@ func (l *loop) publish() {
 	n := l.core.Counts()
 	s := l.stats
 	s.Connected, s.SessionID, s.Held, s.Running, s.Unanswered = n.Live, n.Session, n.Held, n.Running, n.Unanswered
+	s.Slots, s.Used = n.Slots, n.Used
+	if s.Streams > 0 {
+		s.Reconnects = s.Streams - 1
+	}
 	if s != *l.w.stats.Load() {
 		l.w.stats.Store(&s)
+	}
+}
+
+// nameStragglers logs which handlers still run, killed and given up.
+func (l *loop) nameStragglers() {
+	n := 0
+	for r := l.first; r != nil; r = r.next {
+		if n++; n <= stragglersMax {
+			l.w.log.Warn("handler still runs, it ignores the end of its context", "kind", r.Kind, "task", r.ID, "token", r.Token,
+				"attempt", r.Attempt, "pool", r.Pool)
+		}
+	}
+	if n > stragglersMax {
+		l.w.log.Warn("more handlers still run", "count", n-stragglersMax)
 	}
 }
 

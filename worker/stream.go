@@ -62,6 +62,7 @@ func dialGRPC(more []grpc.DialOption) dialer {
 // stream is one stream as the loop knows it. Only its send goroutine sends.
 type stream struct {
 	address string
+	version uint32                  // of the protocol, that Hello says
 	out     chan *pb.SessionRequest // from the loop; holds what the core lets be in flight
 	sent    atomic.Int64            // messages sent
 	giveUp  context.CancelCauseFunc
@@ -72,9 +73,11 @@ type event struct {
 	opened   *stream
 	message  *pb.SessionResponse
 	closed   bool
-	err      error // closed, or an attempt to connect that failed: why
-	welcomed bool  // closed: the coordinator had answered Hello
-	refused  bool  // trying again doesn't help: the link has ended
+	address  string // closed: of the coordinator
+	err      error  // closed, or an attempt to connect that failed: why
+	welcomed bool   // closed: the coordinator had answered Hello
+	older    bool   // closed: it doesn't know the version that Hello said; the next Hello says 1
+	refused  bool   // trying again doesn't help: the link has ended
 }
 
 // link is the goroutine that keeps a stream to some coordinator and reads it.
@@ -82,11 +85,14 @@ type link struct {
 	w       *Worker
 	in      chan<- event
 	signal  func()
-	next    int // coordinator to try
-	failure int // attempts in a row without a Welcome
+	next    int    // coordinator to try
+	failure int    // attempts in a row without a Welcome
+	version uint32 // that the next Hello says
 }
 
-func newLink(w *Worker, l *loop) *link { return &link{w: w, in: l.in, signal: l.signal} }
+func newLink(w *Worker, l *loop) *link {
+	return &link{w: w, in: l.in, signal: l.signal, version: protocolVersion}
+}
 
 // run connects again and again until ctx ends or the coordinator refuses for good.
 func (k *link) run(ctx context.Context) {
@@ -97,12 +103,21 @@ func (k *link) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if k.version > 1 && unknownVersion(err) { // an older coordinator: once more, with the version that all of them know
+			if !k.tell(ctx, event{closed: true, address: address, err: err, older: true}) {
+				return
+			}
+			k.next--
+			k.version = 1
+			continue
+		}
+		k.version = protocolVersion // whoever answers next may be a newer one
 		k.failure++
 		if welcomed {
 			k.failure = 0
 		}
 		refused := refusal(err, welcomed)
-		if !k.tell(ctx, event{closed: true, err: err, welcomed: welcomed, refused: refused}) || refused {
+		if !k.tell(ctx, event{closed: true, address: address, err: err, welcomed: welcomed, refused: refused}) || refused {
 			return
 		}
 		if !pause(ctx, backoff(k.failure, rand.Float64())) {
@@ -126,7 +141,7 @@ func (k *link) session(ctx context.Context, address string) (welcomed bool, err 
 	if err != nil {
 		return false, err
 	}
-	st := &stream{address: address, out: make(chan *pb.SessionRequest, workercore.InFlightMax), giveUp: cancel}
+	st := &stream{address: address, version: k.version, out: make(chan *pb.SessionRequest, workercore.InFlightMax), giveUp: cancel}
 	if !k.tell(ctx, event{opened: st}) {
 		return false, context.Cause(ctx)
 	}
@@ -191,13 +206,19 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// unknownVersion reports whether a coordinator doesn't speak the version that Hello said.
+func unknownVersion(err error) bool {
+	s := status.Convert(err)
+	return s.Code() == codes.FailedPrecondition && reason(s) == "PROTOCOL_VERSION"
+}
+
 // refusal reports whether trying again is of no use.
 func refusal(err error, welcomed bool) bool {
 	switch s := status.Convert(err); s.Code() {
 	case codes.InvalidArgument:
 		return !welcomed
 	case codes.FailedPrecondition:
-		return reason(s) == "PROTOCOL_VERSION"
+		return unknownVersion(err)
 	}
 	return false
 }

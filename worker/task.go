@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -24,6 +25,10 @@ type Task struct {
 	Deadline    time.Time // when the attempt's time is over: attempt timeout or task deadline, the earlier; zero: none
 
 	worker *Worker
+	board  *board
+
+	over atomic.Bool            // its handler has returned
+	said atomic.Pointer[saying] // nil: nothing was said of its progress
 
 	mu      sync.Mutex
 	cancel  context.CancelCauseFunc // nil: the handler hasn't begun
@@ -85,7 +90,10 @@ func (t *Task) begin(base context.Context) (ctx context.Context, end func()) {
 	if t.cause != nil {
 		cancel(t.cause)
 	}
-	return &taskContext{Context: inner, task: t}, func() { cancel(nil) }
+	return &taskContext{Context: inner, task: t}, func() {
+		cancel(nil)
+		t.fallSilent()
+	}
 }
 
 // taskContext is a handler's context: a cancellable one that knows its task. It has a deadline but no timer; the worker's

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/yardmaster/yardmaster/internal/workercore"
 )
 
 // A task may be stopped before its handler has begun, and asked for Killed only after that.
@@ -79,6 +81,18 @@ func TestCauses(t *testing.T) {
 		}
 		if errors.Is(cause, context.DeadlineExceeded) != timed {
 			t.Errorf("%v is about time, or isn't", cause)
+		}
+	}
+}
+
+// However an attempt is reported, the time that its handler ran goes with it.
+func TestRunTimeGoesWithEveryOutcome(t *testing.T) {
+	for _, kind := range []workercore.OutcomeKind{workercore.TimedOut, workercore.Cancelled, workercore.Interrupted} {
+		if o := outcome(&workercore.Outcome{Token: 1, Kind: kind, Ran: 5}); o.RunTime.AsDuration() != 5 {
+			t.Errorf("%v", o)
+		}
+		if o := outcome(&workercore.Outcome{Token: 1, Kind: kind}); o.RunTime != nil {
+			t.Errorf("%v: no handler ran", o)
 		}
 	}
 }

@@ -60,9 +60,13 @@ func pipes(w *Worker, refuse <-chan struct{}) <-chan *pipe {
 	return open
 }
 
-func (p *pipe) welcome(session uint64) {
+func (p *pipe) welcome(session uint64) { p.welcomeAt(session, 0) }
+
+// welcomeAt answers a Hello with a version of the protocol.
+func (p *pipe) welcomeAt(session uint64, version uint32) {
 	p.tell <- &pb.SessionResponse{Message: &pb.SessionResponse_Welcome{Welcome: &pb.Welcome{
 		SessionId: session, SessionTtl: durationpb.New(15 * time.Second), HeartbeatInterval: durationpb.New(5 * time.Second), Margin: durationpb.New(2 * time.Second),
+		ProtocolVersion: version,
 	}}}
 }
 

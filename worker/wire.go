@@ -3,17 +3,16 @@ package worker
 import (
 	"errors"
 	"io"
+	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/workercore"
 )
 
-// protocolVersion is the version of the contract that this package speaks.
-const protocolVersion = 1
+// protocolVersion is the newest version of the contract that this package speaks; it speaks all since 1.
+const protocolVersion = 2
 
 // handle takes one event of the link.
 func (l *loop) handle(ev event) {
@@ -49,6 +48,12 @@ func (l *loop) message(now workercore.Time, m *pb.SessionResponse) {
 		l.core.Answers(now, m.OutcomeAck.ThroughSeq, rejected, &l.act)
 	case *pb.SessionResponse_HeartbeatAck:
 		l.core.HeartbeatAck(now, workercore.Time(m.HeartbeatAck.SendTimeNanos), &l.act)
+	case *pb.SessionResponse_Recall:
+		tokens := make([]workercore.Token, len(m.Recall.Tokens))
+		for i, token := range m.Recall.Tokens {
+			tokens[i] = workercore.Token(token)
+		}
+		l.core.Recall(now, tokens, &l.act)
 	case *pb.SessionResponse_Cancel:
 		c := m.Cancel
 		l.core.Cancel(now, workercore.Token(c.Token), workercore.TaskID(c.TaskId), workercore.CancelReason(c.Reason), &l.act)
@@ -59,7 +64,7 @@ func (l *loop) welcome(now workercore.Time, m *pb.Welcome) {
 	before := l.core.Counts()
 	w := workercore.WelcomeMessage{
 		Session: m.SessionId, TTL: span(m.SessionTtl), Interval: span(m.HeartbeatInterval), Margin: span(m.Margin),
-		NewSession: m.NewSession,
+		NewSession: m.NewSession, Version: min(max(m.ProtocolVersion, 1), l.stream.version),
 	}
 	for _, token := range m.StopTokens {
 		w.Stop = append(w.Stop, workercore.Token(token))
@@ -70,11 +75,14 @@ func (l *loop) welcome(now workercore.Time, m *pb.Welcome) {
 		return
 	}
 	l.stats.Streams++
-	l.outage = false
+	l.outage = outage{}
+	for r := l.first; r != nil; r = r.next {
+		l.board.again(&r.Task) // what the stream before has carried may be lost, or this coordinator be another
+	}
 	log := l.w.log.With("session", after.Session, "coordinator", l.stream.address)
 	switch {
 	case before.Session == 0:
-		log.Info("session opened", "name", l.w.cfg.Name, "ttl", m.SessionTtl.AsDuration())
+		log.Info("session opened", "name", l.w.cfg.Name, "protocol", w.Version, "ttl", m.SessionTtl.AsDuration())
 	case before.Session == after.Session:
 		log.Info("session resumed", "running", after.Running, "held", after.Held, "unanswered", after.Unanswered, "to_stop", len(w.Stop))
 	default:
@@ -82,31 +90,26 @@ func (l *loop) welcome(now workercore.Time, m *pb.Welcome) {
 	}
 }
 
-// lost takes note of a stream's end, or of an attempt to open one that failed. One outage is one warning.
+// lost takes note of a stream's end, or of an attempt to open one that failed.
 func (l *loop) lost(now workercore.Time, ev event) {
-	log, counts := l.w.log, l.core.Counts()
-	var address string
+	counts := l.core.Counts()
 	if l.stream != nil {
-		address = l.stream.address
 		l.stream = nil
 		l.core.Disconnected(now)
 	}
-	code := status.Code(ev.err)
 	switch {
+	case ev.older:
+		l.w.log.Info("the coordinator is older than this worker: going on with the first protocol version, without prefetch, recall and progress",
+			"coordinator", ev.address)
 	case ev.refused:
-		log.Error("refused by the coordinator", "error", ev.err)
-		l.refused = ev.err
+		l.w.log.Error("refused by the coordinator", "coordinator", ev.address, "error", plainly{ev.err}.Error())
+		l.refused = plainly{ev.err}
 		l.core.Abort(now)
 	case errors.Is(ev.err, io.EOF) && l.stopping():
-	case l.outage:
-		log.Debug("no coordinator yet", "error", ev.err)
-	case code == codes.AlreadyExists:
-		log.Warn("another live process has this worker's name; trying until it is gone", "name", l.w.cfg.Name, "error", ev.err)
+		l.outage.due(now) // it was to be expected, and so is what follows
 	default:
-		log.Warn("no contact with the coordinator; reconnecting, running tasks go on while their leases can be trusted",
-			"error", ev.err, "coordinator", address, "running", counts.Running, "held", counts.Held)
+		l.warn(now, ev, counts)
 	}
-	l.outage = true
 }
 
 func (l *loop) stopping() bool {
@@ -125,7 +128,7 @@ func (l *loop) lease(m *pb.TaskLease) workercore.Lease {
 	r := &run{handler: l.w.handlers[m.Kind], Task: Task{
 		ID: m.TaskId, Token: m.Token, Kind: m.Kind, Queue: m.Queue, Payload: m.Payload, Attempt: int(m.Attempt),
 		MaxAttempts: int(m.MaxAttempts), Generation: int(m.Generation), Weight: int(m.Weight), Pool: m.Pool,
-		Labels: m.Labels, worker: l.w,
+		Labels: m.Labels, worker: l.w, board: l.board,
 	}}
 	return workercore.Lease{
 		Token: workercore.Token(m.Token), Task: workercore.TaskID(m.TaskId), Pool: m.Pool, Weight: m.Weight,
@@ -146,13 +149,21 @@ func (l *loop) request(m *workercore.Message) *pb.SessionRequest {
 		}
 		req.Message = &pb.SessionRequest_Started{Started: &pb.Started{Tokens: tokens}}
 	case workercore.Outcomes:
+		l.stats.Sent += uint64(len(m.Outcomes))
 		list := make([]*pb.AttemptOutcome, len(m.Outcomes))
 		for i := range m.Outcomes {
 			list[i] = outcome(&m.Outcomes[i])
 		}
 		req.Message = &pb.SessionRequest_Outcomes{Outcomes: &pb.Outcomes{FirstSeq: m.FirstSeq, Outcomes: list}}
 	case workercore.Heartbeat:
-		req.Message = &pb.SessionRequest_Heartbeat{Heartbeat: &pb.Heartbeat{SendTimeNanos: int64(m.SendTime)}}
+		req.Message = &pb.SessionRequest_Heartbeat{Heartbeat: &pb.Heartbeat{SendTimeNanos: int64(m.SendTime), Progress: l.progress(m)}}
+	case workercore.Recalled:
+		tokens := make([]uint64, len(m.Recalled))
+		for i, token := range m.Recalled {
+			tokens[i] = uint64(token)
+		}
+		l.stats.GivenUp += uint64(len(tokens))
+		req.Message = &pb.SessionRequest_Recalled{Recalled: &pb.Recalled{Tokens: tokens}}
 	case workercore.Draining:
 		req.Message = &pb.SessionRequest_Draining{Draining: &pb.Draining{Running: uint32(m.Running), Waiting: uint32(m.Waiting)}}
 	case workercore.Drained:
@@ -163,14 +174,30 @@ func (l *loop) request(m *workercore.Message) *pb.SessionRequest {
 	return req
 }
 
+// progress is what a heartbeat carries. What doesn't fit goes with the next.
+func (l *loop) progress(m *workercore.Message) []*pb.TaskProgress {
+	if !m.Progress {
+		return nil
+	}
+	list, more := l.board.take()
+	if more {
+		l.board.news.Store(true)
+		l.signal()
+	}
+	return list
+}
+
 func (l *loop) hello(m *workercore.Message) *pb.Hello {
 	cfg := &l.w.cfg
 	h := &pb.Hello{
-		ProtocolVersion: protocolVersion, WorkerName: cfg.Name, Incarnation: l.w.incarnation, Kinds: l.w.kinds(),
+		ProtocolVersion: l.stream.version, WorkerName: cfg.Name, Incarnation: l.w.incarnation, Kinds: l.w.kinds(),
 		Queues: cfg.Queues, Labels: cfg.Labels, MaxMessageBytes: messageBytesMax,
 	}
 	for _, p := range cfg.Pools {
 		pool := &pb.Pool{Name: p.Name, Slots: uint32(p.Slots)}
+		if h.ProtocolVersion >= workercore.VersionRecall {
+			pool.Prefetch = uint32(p.Prefetch)
+		}
 		for _, kind := range h.Kinds {
 			if l.w.handlers[kind].pool == p.Name {
 				pool.Kinds = append(pool.Kinds, kind)
@@ -197,6 +224,9 @@ func outcome(o *workercore.Outcome) *pb.AttemptOutcome {
 		return &e.outcome
 	}
 	out := &pb.AttemptOutcome{Token: uint64(o.Token), TaskId: uint64(o.Task)}
+	if o.Ran > 0 {
+		out.RunTime = durationpb.New(time.Duration(o.Ran))
+	}
 	switch o.Kind {
 	case workercore.TimedOut:
 		var was *pb.AttemptOutcome

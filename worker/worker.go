@@ -33,17 +33,22 @@ type Worker struct {
 	stats atomic.Pointer[Stats]
 }
 
-// Stats is what a worker holds and has done.
+// Stats is what a worker holds and has done. Its counts only grow.
 type Stats struct {
 	Connected  bool   // there is a stream, and the coordinator has answered on it
 	SessionID  uint64 // 0: none yet
-	Held       int    // received, not started
+	Slots      int    // of all pools
+	Used       int    // the weights of those that run
+	Held       int    // received, waiting for a slot
 	Running    int
-	Unanswered int // ended, their outcomes not answered
+	Unanswered int // in the outbox: ended, their outcomes not answered
 	// Since Run began.
 	Started, Finished uint64 // handlers
+	Sent              uint64 // outcomes, those included that were sent again on a later stream
 	Fenced            uint64 // outcomes that were not accepted
+	GivenUp           uint64 // leases not started that were given back because the coordinator asked for them
 	Streams           uint64 // streams that were welcomed
+	Reconnects        uint64 // those after the first
 }
 
 // New returns a worker without handlers. The error says all that is wrong with cfg.
@@ -64,7 +69,7 @@ func New(cfg Config) (*Worker, error) {
 // Name is the worker's name.
 func (w *Worker) Name() string { return w.cfg.Name }
 
-// Stats returns the present figures.
+// Stats returns the present figures. It is cheap, and may be called at any time by anyone.
 func (w *Worker) Stats() Stats { return *w.stats.Load() }
 
 // Drain begins the worker's stop, as the end of Run's context does: tasks not started are handed back, those that run have

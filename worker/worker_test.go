@@ -21,15 +21,15 @@ func TestHelloAndGrant(t *testing.T) {
 	leakCheck(t)
 	c := startCoordinator(t)
 	w := startWorker(t, c, Config{
-		Name: "w1", Slots: 3, Pools: []Pool{{"cpu", 2}}, Queues: []string{"q"}, Labels: map[string]string{"zone": "a"},
+		Name: "w1", Slots: 3, Pools: []Pool{{Name: "cpu", Slots: 2}}, Queues: []string{"q"}, Labels: map[string]string{"zone": "a"},
 	}, func(w *Worker) {
 		w.HandleRaw("echo", echo)
 		w.HandleRaw("burn", echo, InPool("cpu"))
 		Handle(w, "double", func(_ context.Context, in int) (int, error) { return 2 * in, nil })
 	})
 	s, hello := c.accept()
-	want := `protocol_version:1 worker_name:"w1" kinds:"burn" kinds:"double" kinds:"echo" queues:"q" labels:{key:"zone" value:"a"}` +
-		` pools:{name:"default" slots:3 kinds:"double" kinds:"echo"} pools:{name:"cpu" slots:2 kinds:"burn"} max_message_bytes:4194304`
+	want := `protocol_version:2 worker_name:"w1" kinds:"burn" kinds:"double" kinds:"echo" queues:"q" labels:{key:"zone" value:"a"}` +
+		` pools:{name:"default" slots:3 kinds:"double" kinds:"echo" prefetch:3} pools:{name:"cpu" slots:2 kinds:"burn"} max_message_bytes:4194304`
 	if len(hello.Incarnation) != 16 {
 		t.Errorf("incarnation %x", hello.Incarnation)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"time"
 
@@ -36,7 +35,7 @@ func flagSet(c *config) *pflag.FlagSet {
 	fs.SortFlags = false
 	fs.StringVar(&c.dataDir, "data-dir", "./yardmaster-data", "`DIR` of log and checkpoint; made with mode 0700")
 	fs.StringVar(&c.listen, "listen", "127.0.0.1:7420", "`ADDRESS` for gRPC; port 0: any free one")
-	fs.StringVar(&c.adminListen, "admin-listen", "127.0.0.1:7421", "`ADDRESS` for HTTP: /healthz, /readyz, /debug/pprof; empty: none")
+	fs.StringVar(&c.adminListen, "admin-listen", "127.0.0.1:7421", "`ADDRESS` for HTTP: /metrics, /healthz, /readyz, /debug/pprof; empty: none")
 	fs.BoolVar(&c.insecureListen, "insecure-listen", false, "allow --listen and --admin-listen beyond loopback, without TLS: whoever reaches them may do everything")
 	fs.BoolVar(&c.reflection, "reflection", false, "serve gRPC reflection on --listen")
 	fs.StringVar(&c.addressFile, "address-file", "", "write the bound gRPC address to `FILE` once the server serves")
@@ -59,13 +58,13 @@ func (c *config) check() error {
 		if a.flag == "admin-listen" && a.addr == "" {
 			continue
 		}
-		errs = append(errs, checkAddress(a.flag, a.addr, c.insecureListen))
+		errs = append(errs, settings.CheckAddress(a.flag, a.addr, c.insecureListen))
 	}
 	if c.dataDir == "" {
 		errs = append(errs, errors.New("--data-dir is empty: name a directory"))
 	}
 	if c.sessionTTL < sessionTTLMin || c.sessionTTL > sessionTTLMax {
-		errs = append(errs, fmt.Errorf("--session-ttl is %s: choose %s to %s", c.sessionTTL, sessionTTLMin, sessionTTLMax))
+		errs = append(errs, fmt.Errorf("--session-ttl is %s: choose 2s to 10m", c.sessionTTL))
 	}
 	if c.maxTasks < 1 || c.maxTasks > 1_000_000_000 {
 		errs = append(errs, fmt.Errorf("--max-tasks is %d: choose 1 to 1000000000", c.maxTasks))
@@ -83,22 +82,6 @@ func (c *config) check() error {
 		errs = append(errs, fmt.Errorf("--log-level is %q: choose trace, debug, info, warn or error", c.logLevel))
 	}
 	return errors.Join(errs...)
-}
-
-// checkAddress refuses to listen beyond loopback unless asked to: there is no TLS yet.
-func checkAddress(flag, addr string, insecure bool) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("--%s is %q: want HOST:PORT: %w", flag, addr, err)
-	}
-	if insecure || host == "localhost" {
-		return nil
-	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("--%s is %q, beyond loopback, and there is no TLS: whoever reaches it may do everything; "+
-			"listen on 127.0.0.1, or say --insecure-listen if the network itself is trusted", flag, addr)
-	}
-	return nil
 }
 
 func (c *config) logger(w io.Writer) hclog.Logger {

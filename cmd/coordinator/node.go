@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/yardmaster/yardmaster/internal/consensus"
 	"github.com/yardmaster/yardmaster/internal/engine"
+	"github.com/yardmaster/yardmaster/internal/metrics"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"github.com/yardmaster/yardmaster/internal/store"
 )
@@ -28,18 +30,22 @@ type node struct {
 }
 
 // openNode opens the data directory and replays its log. The engine isn't started yet.
-func openNode(c *config, logger hclog.Logger, fatal func(error)) (n *node, err error) {
+func openNode(c *config, logger hclog.Logger, meter *metrics.Coordinator, fatal func(error)) (n *node, err error) {
 	n = &node{}
 	defer func() {
 		if err != nil {
 			n.close()
 		}
 	}()
-	if n.store, err = store.Open(store.Options{Dir: c.dataDir, Logger: logger}); err != nil {
+	if info, e := os.Stat(c.dataDir); e == nil && !info.IsDir() {
+		return n, fmt.Errorf("--data-dir is %q, which is not a directory: choose another", c.dataDir)
+	}
+	if n.store, err = store.Open(store.Options{Dir: c.dataDir, Logger: logger, Now: time.Now}); err != nil {
 		return n, fmt.Errorf("open data directory: %w", err)
 	}
 	n.engine, err = engine.New(engine.Options{
 		Proposer: rand.Uint64(), Storage: storage{n.store}, Fatal: fatal, Logger: logger, Limits: scheduler.Limits{MaxTasks: c.maxTasks},
+		Meter:       meter,
 		DiskFree:    func() (uint64, error) { return diskFree(c.dataDir) },
 		DiskReserve: max(c.diskReserve, uint64(consensus.SegmentsFreeMin*c.segmentBytes)),
 	})
@@ -49,6 +55,7 @@ func openNode(c *config, logger hclog.Logger, fatal func(error)) (n *node, err e
 	n.log, err = consensus.Open(consensus.Options{
 		Dir: filepath.Join(c.dataDir, "raft"), NodeID: "1", Machine: n.engine, Disk: n.store, Fatal: fatal, Now: time.Now,
 		Logger: logger, SegmentBytes: c.segmentBytes, TrailingEntries: trailingEntries,
+		OnAppend: meter.Append,
 	})
 	if err != nil {
 		return n, fmt.Errorf("open log: %w", err)

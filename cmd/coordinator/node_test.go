@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/engine"
+	"github.com/yardmaster/yardmaster/internal/metrics"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"google.golang.org/protobuf/proto"
 )
@@ -51,7 +52,7 @@ func testNode(t *testing.T, dir string) *testedNode {
 	c := &config{dataDir: dir, maxTasks: 1 << 20, segmentBytes: 1 << 20}
 	n := &testedNode{t: t, grants: make(chan scheduler.Grant, 1000)}
 	var err error
-	n.node, err = openNode(c, hclog.NewNullLogger(), func(err error) {
+	n.node, err = openNode(c, hclog.NewNullLogger(), metrics.NewCoordinator(nil, time.Now), func(err error) {
 		if !n.killed.Load() {
 			t.Errorf("fatal: %v", err)
 		}

@@ -8,10 +8,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/pflag"
+	"github.com/yardmaster/yardmaster/internal/admin"
+	"github.com/yardmaster/yardmaster/internal/metrics"
 	"github.com/yardmaster/yardmaster/internal/rpc"
 	"github.com/yardmaster/yardmaster/internal/settings"
 	"github.com/yardmaster/yardmaster/internal/shutdown"
@@ -56,30 +59,52 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "the settings are good")
 		return 0
 	}
-	return serve(c, c.logger(stderr))
+	return serve(c, c.logger(stderr), stderr)
 }
 
 func usage(fs *pflag.FlagSet, w io.Writer) {
 	fmt.Fprintf(w, "coordinator keeps Yardmaster's durable task queue and leases its tasks to workers.\n\n"+
 		"Usage: coordinator [flags]\n       coordinator check|compact --data-dir DIR\n\n%s\n"+
-		"Each flag may also be set as YARD_NAME in the environment, or in a --config file.\n", fs.FlagUsages())
+		"Each flag may also be set in the environment, as YARD_DATA_DIR for --data-dir, or in a --config file; a flag beats the\n"+
+		"environment, and that the file.\n\nExit codes: 0 clean, 1 failure, 2 bad usage or configuration, 6 stopped with stragglers.\n", fs.FlagUsages())
 }
 
 // serve runs the coordinator until a signal or a failure, and stops it in order.
-func serve(c *config, logger hclog.Logger) int {
+func serve(c *config, logger hclog.Logger, stderr io.Writer) int {
 	stop := shutdown.New(time.Now, shutdown.Options{Logger: logger, HardTimeout: c.stopTimeout})
 	signals, release := shutdown.NotifySignals()
 	defer release()
 	stop.OnSignals(signals)
-	s := &server{config: c, logger: logger, stop: stop}
-	if err := s.start(); err != nil && !errors.Is(err, shutdown.ErrStopping) {
-		stop.Fail(err)
+	s := &server{config: c, logger: logger, stop: stop, stderr: stderr}
+	s.meter = metrics.NewCoordinator(s.figures, time.Now)
+	failed := s.start()
+	if errors.Is(failed, shutdown.ErrStopping) {
+		failed = nil
+	}
+	if failed != nil && !s.opened { // nothing runs that would have to be stopped
+		s.cannotStart(failed)
+		return 1
+	}
+	if failed != nil {
+		stop.Fail(failed)
 	}
 	r := stop.Run(context.Background())
-	if err := r.Err(); err != nil {
+	switch err := r.Err(); {
+	case err != nil && failed != nil:
+		s.cannotStart(err)
+	case err != nil:
 		logger.Error("stopped with errors", "error", err)
 	}
 	return r.ExitCode()
+}
+
+// cannotStart says why, in the one line that people look for; in the log if a program reads it.
+func (s *server) cannotStart(err error) {
+	if s.config.logFormat == "json" {
+		s.logger.Error("cannot start", "error", err)
+	} else {
+		fmt.Fprintf(s.stderr, "coordinator: cannot start: %v\n", err)
+	}
 }
 
 // server is the process's parts. They stop in the order of the phases.
@@ -88,7 +113,13 @@ type server struct {
 	logger hclog.Logger
 	stop   *shutdown.Sequence
 	node   *node
+	admin  net.Listener // nil without --admin-listen; bound early, so that a taken port is told before anything is opened
 	rpc    *rpc.Server
+	meter  *metrics.Coordinator
+	stderr io.Writer
+
+	opened  bool // there is something to stop
+	serving atomic.Bool
 
 	intake     *shutdown.Phase // NOT_SERVING
 	streams    *shutdown.Phase // end streams, finish calls
@@ -103,22 +134,33 @@ func (s *server) start() error {
 	s.streams = s.stop.AddPhase("streams", share)
 	s.checkpoint = s.stop.AddPhase("checkpoint", 3*share)
 	s.close = s.stop.AddPhase("close", share)
-	lis, err := net.Listen("tcp", c.listen)
-	if err != nil {
-		return fmt.Errorf("--listen: %w: is another coordinator running? choose another address, or port 0 for any free one", err)
-	}
-	began := time.Now()
-	if err := s.open(lis, began); err != nil {
-		_ = lis.Close() // the gRPC server has closed it already if it came to serve
+	if err := checkAddressFile(c.addressFile); err != nil {
 		return err
 	}
-	return nil
+	lis, err := settings.Listen("listen", c.listen)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if c.adminListen != "" {
+		s.admin, err = settings.Listen("admin-listen", c.adminListen)
+	}
+	if err == nil {
+		err = s.open(lis, began)
+	}
+	if err != nil {
+		_ = lis.Close() // the servers have closed theirs already if they came to serve
+		if s.admin != nil {
+			_ = s.admin.Close()
+		}
+	}
+	return err
 }
 
 // open opens the data directory, leads, and serves. Each part's end is registered as soon as it is open.
 func (s *server) open(lis net.Listener, began time.Time) (err error) {
 	c := s.config
-	if s.node, err = openNode(c, s.logger, s.fatal); err != nil {
+	if s.node, err = openNode(c, s.logger, s.meter, s.fatal); err != nil {
 		return err
 	}
 	err = s.close.OnStop("log and store", func(context.Context) error { s.node.close(); return nil })
@@ -126,9 +168,10 @@ func (s *server) open(lis net.Listener, began time.Time) (err error) {
 		s.node.close()
 		return err
 	}
+	s.opened = true
 	s.rpc, err = rpc.New(rpc.Options{
 		Engine: s.node.engine, Now: time.Now, Logger: s.logger, SessionTTL: c.sessionTTL, Version: version.String(),
-		Reflection: c.reflection,
+		Reflection: c.reflection, Refusals: s.meter,
 	})
 	if err != nil {
 		return err
@@ -141,6 +184,7 @@ func (s *server) open(lis net.Listener, began time.Time) (err error) {
 	if err := s.node.start(ctx); err != nil {
 		return err
 	}
+	s.serving.Store(true)
 	return s.listen(lis, began)
 }
 
@@ -155,16 +199,14 @@ func (s *server) listen(lis net.Listener, began time.Time) error {
 	if err != nil {
 		return err
 	}
-	if c.adminListen != "" {
-		admin, err := net.Listen("tcp", c.adminListen)
+	if lis := s.admin; lis != nil {
+		err := s.streams.Go("admin server", func(ctx context.Context) error {
+			return admin.Serve(ctx, lis, admin.Handler(s.ready, s.meter.Handler()))
+		})
 		if err != nil {
-			return fmt.Errorf("--admin-listen: %w: choose another address, or empty for none", err)
+			return err
 		}
-		err = s.streams.Go("admin server", func(ctx context.Context) error { return serveAdmin(ctx, admin, adminHandler(s.ready)) })
-		if err != nil {
-			return errors.Join(err, admin.Close())
-		}
-		s.logger.Info("admin listener", "address", admin.Addr().String())
+		s.logger.Info("admin listener", "address", lis.Addr().String())
 	}
 	s.logger.Info("serving", "address", lis.Addr().String(), "version", version.String(), "data", c.dataDir,
 		"took", time.Since(began).Round(time.Millisecond))
@@ -188,8 +230,23 @@ func (s *server) ready() error {
 
 // fatal ends the process at once: what log or store could not write must not be followed by anything.
 func (s *server) fatal(err error) {
+	if !s.serving.Load() { // most likely the log can't be replayed: nothing was written, and nobody is served yet
+		s.cannotStart(err)
+		os.Exit(1)
+	}
 	s.logger.Error("a write failed: ending at once, nothing more is acknowledged", "error", err)
 	os.Exit(1)
+}
+
+// checkAddressFile looks, before anything is opened, whether the file can be there.
+func checkAddressFile(path string) error {
+	if path == "" {
+		return nil
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+		return fmt.Errorf("--address-file is %q, and there is no directory %s: make it, or choose another", path, filepath.Dir(path))
+	}
+	return nil
 }
 
 // writeAddress puts the bound address in place whole, so that a reader never sees half of it.

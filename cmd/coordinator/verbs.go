@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/pflag"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
@@ -35,7 +36,8 @@ func runVerb(args []string, stdout, stderr io.Writer) (code int, done bool) {
 		fs.SetOutput(stderr)
 		dir := fs.String("data-dir", "./yardmaster-data", "`DIR` of log and checkpoint")
 		fs.Usage = func() {
-			fmt.Fprintf(stderr, "coordinator %s: %s.\nThe coordinator must not be running.\n\n%s", v.name, v.help, fs.FlagUsages())
+			fmt.Fprintf(stderr, "coordinator %s: %s.\nThe coordinator must not be running.\n\n%s\n"+
+				"The directory may also be set as YARD_DATA_DIR in the environment.\n", v.name, v.help, fs.FlagUsages())
 		}
 		if err := fs.Parse(args[1:]); err != nil {
 			if errors.Is(err, pflag.ErrHelp) {
@@ -46,6 +48,10 @@ func runVerb(args []string, stdout, stderr io.Writer) (code int, done bool) {
 		}
 		if fs.NArg() > 0 {
 			fmt.Fprintf(stderr, "coordinator %s: unexpected argument %q: see --help\n", v.name, fs.Arg(0))
+			return settings.ExitUsage, true
+		}
+		if err := settings.ApplyEnvironment(fs, os.LookupEnv); err != nil { // YARD_DATA_DIR, as the coordinator itself does
+			fmt.Fprintf(stderr, "coordinator %s: %v\n", v.name, err)
 			return settings.ExitUsage, true
 		}
 		if err := v.run(*dir, stdout); err != nil {
@@ -74,11 +80,12 @@ func checkData(dir string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s: %d bytes, log index %d\n", r.Path, r.Bytes, r.Index)
+	fmt.Fprintf(stdout, "%s: %d bytes, format %d, log index %d\n", r.Path, r.Bytes, r.Format, r.Index)
 	for _, t := range scheduler.Tables() {
 		fmt.Fprintf(stdout, "  %-10s %d\n", t, r.Rows[t])
 	}
-	fmt.Fprintf(stdout, "  %-10s %d\n  %-10s %d\n  %-10s %d\n", "bodies", r.Bodies, "failures", r.Failures, "finished", r.Finished)
+	fmt.Fprintf(stdout, "  %-10s %d\n  %-10s %d\n  %-10s %d, %d of them dead letters\n",
+		"bodies", r.Bodies, "failures", r.Failures, "finished", r.Finished, r.Dead)
 	for _, p := range r.Problems {
 		fmt.Fprintln(stdout, "problem:", p)
 	}

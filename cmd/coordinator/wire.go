@@ -17,8 +17,10 @@ func (s storage) Bytes() uint64 { return uint64(max(s.Stats().FileBytes, 0)) }
 
 func (s storage) Save(c *engine.Checkpoint) error {
 	cp := &store.Checkpoint{
-		Index: c.Index, Logic: c.Logic, Rows: c.Rows, Bodies: blobs(c.Bodies), Failures: blobs(c.Failures),
-		DropBodies: c.DropBodies, DropFinished: c.DropFinished, Finished: make([]store.FinishedRow, len(c.Finished)),
+		Index: c.Index, Logic: c.Logic, Rows: c.Rows,
+		Bodies: blobs(c.Bodies), DropBodies: c.DropBodies,
+		Failures: blobs(c.Failures), DropFailures: c.DropFailures,
+		Finished: make([]store.FinishedRow, len(c.Finished)), DropFinished: c.DropFinished,
 	}
 	for i, f := range c.Finished {
 		cp.Finished[i] = store.FinishedRow(f)

@@ -11,6 +11,10 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/yardmaster/yardmaster/internal/name"
+	"github.com/yardmaster/yardmaster/internal/settings"
+	"github.com/yardmaster/yardmaster/worker"
 )
 
 // handlersBytesMax bounds a handlers file.
@@ -18,14 +22,36 @@ const handlersBytesMax = 1 << 20
 
 // handlersFile is the worker's allow-list: what it runs for which kind. A submitter chooses a kind, never a command.
 type handlersFile struct {
-	Pools    map[string]int `yaml:"pools"` // further pools and their slots
-	Handlers []handlerSpec  `yaml:"handlers"`
+	Pools    map[string]poolSpec `yaml:"pools"` // further pools
+	Handlers []handlerSpec       `yaml:"handlers"`
+}
+
+// poolSpec is a pool: in the file its slots alone, or slots and prefetch by name.
+type poolSpec struct {
+	Slots    int `yaml:"slots"`
+	Prefetch int `yaml:"prefetch"` // short tasks that it is sent beyond its slots
+}
+
+// UnmarshalYAML implements yaml.Unmarshaler. Unknown keys are refused here too: the decoder's own rule ends at a type that
+// reads itself.
+func (p *poolSpec) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind != yaml.MappingNode {
+		return node.Decode(&p.Slots)
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if key := node.Content[i]; key.Value != "slots" && key.Value != "prefetch" {
+			return fmt.Errorf("line %d: a pool has slots and prefetch, not %q", key.Line, key.Value)
+		}
+	}
+	type plain poolSpec
+	return node.Decode((*plain)(p))
 }
 
 // handlerSpec maps a kind to a program or an endpoint: exactly one of Exec and HTTP.
 type handlerSpec struct {
 	Kind string    `yaml:"kind"`
 	Pool string    `yaml:"pool"` // empty: the default pool, sized by --slots
+	CPU  bool      `yaml:"cpu"`  // it computes most of the time: it runs in the pool cpu, sized by --cpu-slots
 	Exec *execSpec `yaml:"exec"`
 	HTTP *httpSpec `yaml:"http"`
 }
@@ -49,7 +75,12 @@ type httpSpec struct {
 // passEnvDefault is what a program sees of the worker's environment unless the file says otherwise.
 var passEnvDefault = []string{"PATH", "HOME", "LANG", "TZ"}
 
-var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+// fileWords are the file's words for what it is read into.
+var fileWords = settings.Words{
+	"main.handlersFile": "a handlers file (of pools and handlers)", "main.handlerSpec": "a handler (of kind, pool, cpu, and exec or http)",
+	"[]main.handlerSpec": "a list of handlers", "map[string]main.poolSpec": "pools by name",
+	"main.execSpec": "exec (of argv, dir, pass_env, env and permanent_codes)", "main.httpSpec": "http (of url, content_type and headers)",
+}
 
 // parseHandlers reads a handlers file; the error says all that is wrong with it.
 func parseHandlers(data []byte) (*handlersFile, error) {
@@ -60,7 +91,7 @@ func parseHandlers(data []byte) (*handlersFile, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(f); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+		return nil, settings.YAMLError(err, fileWords)
 	}
 	if err := dec.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
 		return nil, errors.New("it must be one document: what follows --- would not be read")
@@ -76,19 +107,22 @@ func (f *handlersFile) check() error {
 	if len(f.Handlers) == 0 {
 		errs = append(errs, errors.New("handlers: the list is empty: name at least one kind"))
 	}
-	for name, slots := range f.Pools {
-		if !nameForm.MatchString(name) || name == "default" {
-			errs = append(errs, fmt.Errorf("pools: %q: want %s, and not default, which --slots sizes", name, nameForm))
+	for pool, p := range f.Pools {
+		if !name.Valid(pool) || pool == worker.DefaultPool {
+			errs = append(errs, fmt.Errorf("pools: %q: want %s, and not default, which --slots sizes", pool, name.Rule))
 		}
-		if slots < 1 || slots > 10_000 {
-			errs = append(errs, fmt.Errorf("pools: %s: %d slots: choose 1 to 10000", name, slots))
+		if p.Slots < 1 || p.Slots > worker.SlotsMax {
+			errs = append(errs, fmt.Errorf("pools: %s: %d slots: choose 1 to %d", pool, p.Slots, worker.SlotsMax))
+		}
+		if p.Prefetch < 0 || p.Prefetch > worker.PrefetchMax {
+			errs = append(errs, fmt.Errorf("pools: %s: prefetch is %d: choose 0 to %d", pool, p.Prefetch, worker.PrefetchMax))
 		}
 	}
 	seen := map[string]bool{}
 	for i := range f.Handlers {
 		h := &f.Handlers[i]
 		if seen[h.Kind] {
-			errs = append(errs, fmt.Errorf("handlers[%d]: kind %q is there twice", i, h.Kind))
+			errs = append(errs, fmt.Errorf("handlers[%d]: kind %q is there twice: name each kind once", i, h.Kind))
 		}
 		seen[h.Kind] = true
 		if err := h.check(f.Pools); err != nil {
@@ -98,17 +132,28 @@ func (f *handlersFile) check() error {
 	return errors.Join(errs...)
 }
 
-func (h *handlerSpec) check(pools map[string]int) error {
+// wantsCPU reports whether a handler runs in the pool cpu and the file doesn't size it.
+func (f *handlersFile) wantsCPU() bool {
+	_, sized := f.Pools[worker.CPUPool]
+	return !sized && slices.ContainsFunc(f.Handlers, func(h handlerSpec) bool { return h.CPU || h.Pool == worker.CPUPool })
+}
+
+func (h *handlerSpec) check(pools map[string]poolSpec) error {
 	var errs []error
-	if !nameForm.MatchString(h.Kind) {
-		errs = append(errs, fmt.Errorf("kind: want %s", nameForm))
+	if !name.Valid(h.Kind) {
+		errs = append(errs, fmt.Errorf("kind: want %s", name.Rule))
 	}
-	if _, ok := pools[h.Pool]; h.Pool != "" && h.Pool != "default" && !ok {
-		errs = append(errs, fmt.Errorf("pool: %q isn't under pools", h.Pool))
+	if h.CPU && h.Pool != "" && h.Pool != worker.CPUPool {
+		errs = append(errs, fmt.Errorf("pool: %q, and cpu: true puts it into the pool %q: say one of the two", h.Pool, worker.CPUPool))
+	}
+	if _, ok := pools[h.Pool]; h.Pool != "" && h.Pool != worker.DefaultPool && h.Pool != worker.CPUPool && !ok {
+		errs = append(errs, fmt.Errorf("pool: %q is not under pools: size it there", h.Pool))
 	}
 	switch {
-	case (h.Exec == nil) == (h.HTTP == nil):
-		errs = append(errs, errors.New("want either exec or http"))
+	case h.Exec == nil && h.HTTP == nil:
+		errs = append(errs, errors.New("nothing is named to run: say exec or http"))
+	case h.Exec != nil && h.HTTP != nil:
+		errs = append(errs, errors.New("exec and http exclude each other: say one of the two"))
 	case h.Exec != nil:
 		errs = append(errs, h.Exec.check())
 	default:
@@ -126,7 +171,7 @@ var placeholders = []string{"{task}", "{token}", "{attempt}", "{generation}"}
 func (e *execSpec) check() error {
 	var errs []error
 	if len(e.Argv) == 0 || e.Argv[0] == "" {
-		errs = append(errs, errors.New("exec.argv: name a program"))
+		errs = append(errs, errors.New("exec.argv: it is empty: name a program"))
 	}
 	for i, a := range e.Argv {
 		for _, p := range placeholder.FindAllString(a, -1) {

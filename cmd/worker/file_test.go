@@ -25,8 +25,11 @@ handlers:
 		t.Fatalf("%+v, %v", f, err)
 	}
 	f, err = parseHandlers([]byte(`
-pools: {cpu: 2}
+pools: {cpu: 2, io: {slots: 7, prefetch: 3}}
 handlers:
+- kind: burn
+  cpu: true
+  exec: {argv: [/bin/true]}
 - kind: resize
   pool: cpu
   exec: {argv: [/usr/bin/convert, "-task={task}.{token}", "{attempt}/{generation}", "{1}"], pass_env: [], env: {MODE: fast, EMPTY: ""}}
@@ -36,7 +39,8 @@ handlers:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(f.Handlers) != 2 || f.Pools["cpu"] != 2 || f.Handlers[0].Exec.PassEnv == nil || f.Handlers[1].HTTP.URL != "https://example.test/hook?a=b" {
+	if len(f.Handlers) != 3 || f.Pools["cpu"] != (poolSpec{Slots: 2}) || f.Pools["io"] != (poolSpec{7, 3}) || !f.Handlers[0].CPU ||
+		f.Handlers[1].Exec.PassEnv == nil || f.Handlers[2].HTTP.URL != "https://example.test/hook?a=b" {
 		t.Errorf("%+v", f)
 	}
 }
@@ -61,9 +65,14 @@ func TestParseHandlersErrors(t *testing.T) {
 		{"kind that is no name", "handlers:\n- kind: ../sh\n  exec: {argv: [a]}", []string{`"../sh"`, "kind: want"}},
 		{"kind too long", "handlers:\n- kind: " + strings.Repeat("k", 64) + "\n  exec: {argv: [a]}", []string{"kind: want"}},
 		{"kind twice", kind + "  exec: {argv: [a]}\n- kind: a\n  exec: {argv: [b]}", []string{"handlers[1]", "there twice"}},
-		{"neither exec nor http", kind, []string{"either exec or http"}},
-		{"both exec and http", kind + "  exec: {argv: [a]}\n  http: {url: 'http://h/'}", []string{"either exec or http"}},
-		{"unknown pool", kind + "  pool: cpu\n  exec: {argv: [a]}", []string{`"cpu"`, "under pools"}},
+		{"neither exec nor http", kind, []string{"say exec or http"}},
+		{"both exec and http", kind + "  exec: {argv: [a]}\n  http: {url: 'http://h/'}", []string{"exec and http exclude each other"}},
+		{"unknown pool", kind + "  pool: gpu\n  exec: {argv: [a]}", []string{`"gpu"`, "under pools"}},
+		{"cpu and another pool", "pools: {io: 1}\n" + kind + "  pool: io\n  cpu: true\n  exec: {argv: [a]}", []string{`pool: "io"`, "cpu: true"}},
+		{"unknown key of a pool", "pools: {io: {slots: 1, prefetchs: 2}}\n" + kind + "  exec: {argv: [a]}", []string{"line 1", `"prefetchs"`}},
+		{"bad prefetch", "pools: {io: {slots: 1, prefetch: -2}, x: {slots: 1, prefetch: 10001}}\n" + kind + "  exec: {argv: [a]}",
+			[]string{"io: prefetch is -2", "x: prefetch is 10001: choose 0 to 10000"}},
+		{"no slots", "pools: {io: {prefetch: 2}}\n" + kind + "  exec: {argv: [a]}", []string{"io: 0 slots"}},
 		{"bad pools", "pools: {default: 1, Big: 1, none: 0, huge: 10001}\n" + kind + "  exec: {argv: [a]}",
 			[]string{`"default"`, "--slots", `"Big"`, "none: 0 slots", "huge: 10001 slots"}},
 		{"no program", kind + "  exec: {argv: []}", []string{"exec.argv", "name a program"}},
@@ -79,7 +88,7 @@ func TestParseHandlersErrors(t *testing.T) {
 		{"no host", kind + "  http: {url: 'http:///path'}", []string{"http.url"}},
 		{"no URL at all", kind + `  http: {url: "http://[::1"}`, []string{"http.url"}},
 		{"all at once", "handlers:\n- kind: A\n  pool: x\n  exec: {argv: ['{a}']}\n- kind: b\n  http: {url: x}\n- kind: b\n",
-			[]string{`"A"`, `pool: "x"`, "{a}", "http.url", "there twice", "either exec or http"}},
+			[]string{`"A"`, `pool: "x"`, "{a}", "http.url", "there twice", "say exec or http"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := parseHandlers([]byte(c.file))

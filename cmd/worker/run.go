@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -20,6 +22,9 @@ import (
 // goodbyeMax is what the worker may take beyond drain timeout and kill grace to tell the coordinator how its leases ended.
 const goodbyeMax = 10 * time.Second
 
+// namingMax is what a worker that is forced to stop may take beyond the kill grace to find and name what still runs.
+const namingMax = 3 * time.Second
+
 // run is the program: it returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
 	c := &config{}
@@ -28,7 +33,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fs.Usage = func() {
 		fmt.Fprintf(stderr, "worker runs tasks for a Yardmaster coordinator: what its handlers file lists, nothing else.\n\n"+
 			"Usage: worker --handlers FILE [flags]\n\n%s\n"+
-			"Each flag may also be set as YARD_NAME in the environment, or in a --config file.\n", fs.FlagUsages())
+			"Each flag may also be set in the environment, as YARD_CPU_SLOTS for --cpu-slots, or in a --config file; a flag beats the\n"+
+			"environment, and that the file.\n\nExit codes: 0 clean, 1 failure, 2 bad usage or configuration, 6 stopped with stragglers.\n", fs.FlagUsages())
 	}
 	usage := func(err error) int {
 		fmt.Fprintf(stderr, "worker: %v\n", err)
@@ -44,13 +50,6 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "worker", version.String())
 		return 0
 	}
-	if on, _ := fs.GetBool("print-config"); on {
-		if err := settings.Print(fs, stdout); err != nil {
-			fmt.Fprintf(stderr, "worker: %v\n", err)
-			return 1
-		}
-		return 0
-	}
 	if err := c.check(); err != nil {
 		return usage(err)
 	}
@@ -59,12 +58,37 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return usage(err)
 	}
-	if on, _ := fs.GetBool("check-config"); on {
+	printConfig, _ := fs.GetBool("print-config")
+	if only, _ := fs.GetBool("check-config"); only || printConfig {
 		_ = runner.Close(context.Background()) // it has run nothing, so it has nothing to wait for
+		return show(fs, printConfig, stdout, stderr)
+	}
+	var lis net.Listener
+	if c.adminListen != "" { // before anything runs that would have to be stopped
+		if lis, err = settings.Listen("admin-listen", c.adminListen); err != nil {
+			_ = runner.Close(context.Background())
+			if c.logFormat == "json" {
+				logger.Error("cannot start", "error", err)
+			} else {
+				fmt.Fprintf(stderr, "worker: cannot start: %v\n", err)
+			}
+			return 1
+		}
+	}
+	return serve(c, w, runner, lis, logger)
+}
+
+// show prints settings that have been checked, or that they are good.
+func show(fs *pflag.FlagSet, all bool, stdout, stderr io.Writer) int {
+	if !all {
 		fmt.Fprintln(stdout, "the settings are good")
 		return 0
 	}
-	return serve(c, w, runner, logger)
+	if err := settings.Print(fs, stdout); err != nil {
+		fmt.Fprintf(stderr, "worker: %v\n", err)
+		return 1
+	}
+	return 0
 }
 
 // build makes the worker and its handlers.
@@ -77,7 +101,11 @@ func build(c *config, logger hclog.Logger) (*worker.Worker, *execrun.Runner, err
 	if err != nil {
 		return nil, nil, fmt.Errorf("--handlers %s: %w", c.handlers, err)
 	}
-	w, err := worker.New(c.worker(f, logger))
+	cfg := c.worker(f, logger)
+	if cfg.CPUSlots == 0 && f.wantsCPU() {
+		cfg.CPUSlots = runtime.GOMAXPROCS(0) // said outright, so that the SDK checks it with the rest
+	}
+	w, err := worker.New(cfg)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -86,7 +114,10 @@ func build(c *config, logger hclog.Logger) (*worker.Worker, *execrun.Runner, err
 	for i := range f.Handlers {
 		h := &f.Handlers[i]
 		var opts []worker.Option
-		if h.Pool != "" {
+		switch {
+		case h.CPU:
+			opts = append(opts, worker.CPU())
+		case h.Pool != "":
 			opts = append(opts, worker.InPool(h.Pool))
 		}
 		if h.Exec != nil {
@@ -99,15 +130,20 @@ func build(c *config, logger hclog.Logger) (*worker.Worker, *execrun.Runner, err
 }
 
 // serve runs the worker until a signal or a refusal, and stops it in order: first the tasks, then the helper process.
-func serve(c *config, w *worker.Worker, runner *execrun.Runner, logger hclog.Logger) int {
+func serve(c *config, w *worker.Worker, runner *execrun.Runner, lis net.Listener, logger hclog.Logger) int {
 	took := c.drainTimeout + c.killGrace + goodbyeMax
-	stop := shutdown.New(time.Now, shutdown.Options{Logger: logger, HardTimeout: took + 20*time.Second, AbortGrace: c.killGrace + time.Second})
+	stop := shutdown.New(time.Now, shutdown.Options{Logger: logger, HardTimeout: took + 20*time.Second, AbortGrace: c.killGrace + namingMax})
 	signals, release := shutdown.NotifySignals()
 	defer release()
 	stop.OnSignals(signals)
 	tasks, helper := stop.AddPhase("tasks", took), stop.AddPhase("helper", 15*time.Second)
 	if err := helper.OnStop("exec helper", runner.Close); err != nil {
 		stop.Fail(err)
+	}
+	if lis != nil {
+		if err := serveAdmin(lis, w, helper, logger); err != nil {
+			stop.Fail(err)
+		}
 	}
 	if err := tasks.Go("worker", func(ctx context.Context) error { return w.Run(ctx) }); err != nil {
 		stop.Fail(err)

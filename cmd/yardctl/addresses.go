@@ -1,31 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"maps"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/yardmaster/yardmaster/client"
+	"github.com/yardmaster/yardmaster/internal/settings"
 )
-
-// contexts is the user's file of named clusters.
-type contexts struct {
-	Current  string                 `yaml:"current"`
-	Contexts map[string]contextSpec `yaml:"contexts"`
-}
-
-type contextSpec struct {
-	Addresses []string `yaml:"addresses"`
-}
 
 // addresses finds the coordinators: flag before environment before file before default.
 func (a *app) addresses() ([]string, error) {
@@ -33,14 +17,24 @@ func (a *app) addresses() ([]string, error) {
 	case a.flags.addr != "" && a.flags.context != "":
 		return nil, usagef("--addr and --context exclude each other")
 	case a.flags.addr != "":
-		return splitAddresses(a.flags.addr), nil
+		return checkedAddresses("--addr", splitAddresses(a.flags.addr))
 	case a.flags.context != "":
 		return contextAddresses(a.flags.context)
 	case os.Getenv("YARD_ADDR") != "":
-		return splitAddresses(os.Getenv("YARD_ADDR")), nil
+		return checkedAddresses("YARD_ADDR", splitAddresses(os.Getenv("YARD_ADDR")))
 	default:
 		return contextAddresses(os.Getenv("YARD_CONTEXT"))
 	}
+}
+
+// checkedAddresses refuses what isn't HOST:PORT; from says who named it.
+func checkedAddresses(from string, addresses []string) ([]string, error) {
+	for _, address := range addresses {
+		if err := settings.CheckTarget(from, address); err != nil {
+			return nil, usageError{err}
+		}
+	}
+	return addresses, nil
 }
 
 func splitAddresses(list string) []string {
@@ -55,8 +49,11 @@ func splitAddresses(list string) []string {
 func contextAddresses(name string) ([]string, error) {
 	file, path, err := readContexts()
 	if err != nil {
-		if name == "" && errors.Is(err, fs.ErrNotExist) {
+		switch missing := errors.Is(err, fs.ErrNotExist); {
+		case missing && name == "":
 			return []string{client.DefaultAddress}, nil
+		case missing && path != "":
+			return nil, noContext(path, name, contexts{})
 		}
 		return nil, usageError{fmt.Errorf("read the contexts file: %w", err)}
 	}
@@ -68,29 +65,9 @@ func contextAddresses(name string) ([]string, error) {
 	found, ok := file.Contexts[name]
 	switch {
 	case !ok:
-		known := slices.Sorted(maps.Keys(file.Contexts))
-		return nil, usagef("%s has no context %q; it has: %s", path, name, strings.Join(known, ", "))
+		return nil, noContext(path, name, file)
 	case len(found.Addresses) == 0:
 		return nil, usagef("context %q in %s names no addresses", name, path)
 	}
-	return found.Addresses, nil
-}
-
-func readContexts() (contexts, string, error) {
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return contexts{}, "", fmt.Errorf("%w: %w", fs.ErrNotExist, err) // no home, no file
-	}
-	path := filepath.Join(dir, "yardmaster", "contexts.yaml")
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return contexts{}, path, err
-	}
-	var file contexts
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
-		return contexts{}, path, fmt.Errorf("%s: %w", path, err)
-	}
-	return file, path, nil
+	return checkedAddresses(fmt.Sprintf("context %s: address", name), found.Addresses)
 }

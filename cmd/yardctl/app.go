@@ -27,6 +27,8 @@ type app struct {
 	stdout, stderr io.Writer
 	now            func() time.Time
 	withTimeout    func(context.Context, time.Duration) (context.Context, context.CancelFunc)
+	pause          func(context.Context, time.Duration) error // waits, or tells why ctx ended first
+	isTerminal     func(stream any) bool
 	reachTimeout   time.Duration
 
 	flags struct {
@@ -44,13 +46,25 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr,
-		now: time.Now, withTimeout: context.WithTimeout, reachTimeout: reachTimeout}
+		now: time.Now, withTimeout: context.WithTimeout, pause: pause, isTerminal: isTerminal, reachTimeout: reachTimeout}
 	return a.run(ctx, args)
+}
+
+// pause waits until d has passed or ctx has ended.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (a *app) run(ctx context.Context, args []string) int {
 	root := newRoot(a)
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // never nil, for which cobra takes the process's own
 	cmd, err := root.ExecuteContextC(ctx)
 	return a.report(cmd, err)
 }

@@ -18,7 +18,7 @@ func newClusterStatus(a *app) *cobra.Command {
 		Short: "Show the coordinator's state in one look",
 		Example: `  yardctl cluster status
   yardctl cluster status --hash -o json | jq -r .stateHash`,
-		Args: cobra.NoArgs,
+		Args: argsUpTo(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withClient(cmd, func(ctx context.Context, c *client.Client) error {
 				resp, err := c.Operator().Status(ctx, &yardmasterv1.OperatorServiceStatusRequest{IncludeHash: hash})

@@ -3,8 +3,9 @@
 //
 // The central type is app: one run, with its streams, its clock and the flags that all verbs share. Each verb is a file
 // that makes a cobra command from an app; a verb talks to the coordinator through package client and prints through
-// output.go and table.go. Errors travel up unprinted, and report (errors.go) says them once, with a cure, and chooses the
-// exit code:
+// output.go and table.go. The verbs that work through many tasks share a bulk (task_bulk.go). top is a pure function from
+// what was polled to a frame (top_frame.go), and a loop around it that owns the terminal (top_screen.go). Errors travel up unprinted, and report (errors.go) says them once, with a cure, and chooses the
+// exit code (task watch ID has those of await; Ctrl-C ends task watch and top with 0):
 //
 //	0  done; with --wait and await: every task succeeded
 //	1  failed

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/yardmaster/yardmaster/client"
+	"github.com/yardmaster/yardmaster/internal/version"
 )
 
 // Exit codes.
@@ -100,10 +101,17 @@ func (a *app) explainCall(e *client.Error) string {
 		}
 	case e.Code == codes.DeadlineExceeded && a.flags.timeout > 0:
 		fmt.Fprintf(&b, "%s: no answer within %v\n  --timeout sets another limit.", e.Op, a.flags.timeout)
+	case e.Code == codes.Unimplemented:
+		fmt.Fprintf(&b, "%s: the coordinator at %s doesn't know this call: %s\n  Is it older than this yardctl, which is %s? yardctl cluster status tells its version.",
+			e.Op, strings.Join(a.target, ", "), e.Message, version.String())
 	case e.Code == codes.Canceled:
 		fmt.Fprintf(&b, "%s: interrupted", e.Op)
 	default:
-		b.WriteString(e.Error())
+		own := *e
+		if e.Op == "submit 1 task" { // which of how many needs no saying
+			own.Message = strings.TrimPrefix(strings.TrimPrefix(own.Message, "tasks[0]: "), "tasks[0].")
+		}
+		b.WriteString(own.Error())
 	}
 	if e.RetryAfter > 0 {
 		fmt.Fprintf(&b, "\n  Try again in %v.", e.RetryAfter.Round(100*time.Millisecond))

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,14 +29,22 @@ func ago(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(testNo
 //
 //	ok       succeeds with its payload     fail, cancel, expire   end so
 //	hang     never ends                    bad, full, internal    are refused so
+//	later    is due in two days            wait                   is pending
+//	old      is pending since three hours  busy                   runs and tells its progress
+//	cut      ends, and every watch of it breaks once
 //	lost     is stored, but the first answer is lost with the connection
 type fake struct {
 	mu       sync.Mutex
 	tasks    []*yardmasterv1.TaskSpec // id - 1
 	answered map[string]*yardmasterv1.SubmitResponse
 	lost     int
-	paused   bool
-	weight   uint32
+	queues   map[string]*yardmasterv1.Queue    // configured ones
+	states   map[uint64]yardmasterv1.TaskState // of tasks that were cancelled, retried, deleted (unspecified)
+	watches  int
+	looks    int   // tasks looked at for one page
+	growing  bool  // each listing is followed by the submit of another task of kind wait
+	requests []int // how many tasks each Cancel, Retry and Delete named
+	refuse   bool  // Status refuses
 	conns    []net.Conn
 	hung     chan struct{} // told of each Await that includes a task of kind hang
 }
@@ -53,12 +61,14 @@ type queueFake struct {
 
 type operatorFake struct {
 	yardmasterv1.UnimplementedOperatorServiceServer
+	*fake
 }
 
 // serve starts a fake on loopback until the test ends.
 func serve(t *testing.T) (*fake, string) {
 	t.Helper()
-	f := &fake{weight: 1, answered: map[string]*yardmasterv1.SubmitResponse{}, hung: make(chan struct{}, 100)}
+	f := &fake{looks: fakeLooks, answered: map[string]*yardmasterv1.SubmitResponse{}, hung: make(chan struct{}, 100),
+		queues: map[string]*yardmasterv1.Queue{}, states: map[uint64]yardmasterv1.TaskState{}}
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +77,7 @@ func serve(t *testing.T) (*fake, string) {
 		keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
 	yardmasterv1.RegisterTaskServiceServer(server, &taskFake{fake: f})
 	yardmasterv1.RegisterQueueServiceServer(server, &queueFake{fake: f})
-	yardmasterv1.RegisterOperatorServiceServer(server, &operatorFake{})
+	yardmasterv1.RegisterOperatorServiceServer(server, &operatorFake{fake: f})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -147,7 +157,7 @@ func (f *fake) outcome(id uint64) *yardmasterv1.AwaitResponse {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	resp := &yardmasterv1.AwaitResponse{TaskId: id}
-	if id == 999 {
+	if id == 999 && len(f.tasks) < 999 {
 		resp.MissingReason = "OUTCOME_NOT_RETAINED"
 		return resp
 	}
@@ -197,7 +207,7 @@ func (f *taskFake) Await(req *yardmasterv1.AwaitRequest, stream grpc.ServerStrea
 // task is a task that shows every field its state has.
 func (f *fake) task(id uint64, spec *yardmasterv1.TaskSpec) *yardmasterv1.Task {
 	task := &yardmasterv1.Task{
-		Id: id, Kind: spec.GetKind(), Queue: "default", State: yardmasterv1.TaskState_TASK_STATE_PENDING,
+		Id: id, Kind: spec.GetKind(), Queue: cmp.Or(spec.GetQueue(), "default"), State: yardmasterv1.TaskState_TASK_STATE_PENDING,
 		Priority: spec.GetPriority(), Weight: 1, Generation: 1, SubmitTime: ago(200 * time.Second),
 		AttemptTimeout: durationpb.New(time.Hour), Retry: &yardmasterv1.RetryPolicy{MaxAttempts: 20, MaxWorkerLosses: 3},
 		Labels: spec.GetLabels(), Require: spec.GetRequire(), PayloadBytes: uint32(len(spec.GetPayload())),
@@ -207,6 +217,12 @@ func (f *fake) task(id uint64, spec *yardmasterv1.TaskSpec) *yardmasterv1.Task {
 	case "hang":
 		task.State, task.Attempts, task.CancelRequested = yardmasterv1.TaskState_TASK_STATE_RUNNING, 1, true
 		task.Lease = &yardmasterv1.Lease{Token: 70 + id, Worker: "build-7", SessionId: 3, GrantTime: ago(90 * time.Second)}
+	case "old":
+		task.SubmitTime = ago(3 * time.Hour)
+	case "busy":
+		task.State, task.Attempts, task.Suspect = yardmasterv1.TaskState_TASK_STATE_RUNNING, 2, true
+		task.Lease = &yardmasterv1.Lease{Token: 70 + id, Worker: "build-7", SessionId: 3, GrantTime: ago(90 * time.Second)}
+		task.Progress = &yardmasterv1.Progress{Permille: 425, Message: "page 17\nof 40", ReportTime: ago(2 * time.Second)}
 	case "later":
 		task.State, task.DueTime = yardmasterv1.TaskState_TASK_STATE_SCHEDULED, ago(-52*time.Hour)
 		task.LastFailure = &yardmasterv1.Failure{Cause: yardmasterv1.Cause_CAUSE_ERROR, Message: "try later"}
@@ -218,17 +234,25 @@ func (f *taskFake) find(id uint64) (*yardmasterv1.Task, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case id == 999:
+	case id == 999 && len(f.tasks) < 999:
 		return nil, refusal(codes.NotFound, "task 999 has ended and is no longer retained", "OUTCOME_NOT_RETAINED")
 	case id > uint64(len(f.tasks)):
 		return nil, refusal(codes.NotFound, "there is no such task", "TASK_UNKNOWN")
 	}
-	return f.task(id, f.tasks[id-1]), nil
+	task := f.task(id, f.tasks[id-1])
+	if state, changed := f.states[id]; changed {
+		task.State = state
+		if state == yardmasterv1.TaskState_TASK_STATE_PENDING {
+			task.Generation++
+		}
+	}
+	return task, nil
 }
 
 func (f *taskFake) full(id uint64) (*yardmasterv1.Task, error) {
 	task, err := f.find(id)
-	if err != nil || task.GetState() != yardmasterv1.TaskState_TASK_STATE_PENDING || task.GetKind() == "wait" {
+	if _, changed := f.states[id]; err != nil || changed || task.GetState() != yardmasterv1.TaskState_TASK_STATE_PENDING ||
+		task.GetKind() == "wait" || task.GetKind() == "old" {
 		return task, err
 	}
 	if resp := f.outcome(id); resp != nil {
@@ -242,44 +266,13 @@ func (f *taskFake) Get(_ context.Context, req *yardmasterv1.TaskServiceGetReques
 	if err != nil {
 		return nil, err
 	}
+	if task.GetState() == yardmasterv1.TaskState_TASK_STATE_UNSPECIFIED { // deleted
+		return nil, refusal(codes.NotFound, "the task has ended and is no longer retained", "OUTCOME_NOT_RETAINED")
+	}
 	if req.GetIncludePayload() && task.GetOutcome() == nil {
 		task.Payload = f.tasks[req.GetTaskId()-1].GetPayload()
 	}
 	return &yardmasterv1.TaskServiceGetResponse{Task: task}, nil
-}
-
-func (f *taskFake) List(_ context.Context, req *yardmasterv1.TaskServiceListRequest) (*yardmasterv1.TaskServiceListResponse, error) {
-	resp := &yardmasterv1.TaskServiceListResponse{}
-	for id := uint64(1); id <= uint64(len(f.tasks)); id++ {
-		task, err := f.full(id)
-		if err != nil {
-			return nil, err
-		}
-		if kind := req.GetKind(); kind == "" || kind == task.GetKind() {
-			resp.Tasks = append(resp.Tasks, task)
-		}
-	}
-	return resp, nil
-}
-
-// result answers ids of 100 and more by their number: 102 is code 2.
-func results(ids []uint64) (results []*yardmasterv1.TaskResult) {
-	for _, id := range ids {
-		code := yardmasterv1.TaskResult_CODE_DONE
-		if id >= 100 {
-			code = yardmasterv1.TaskResult_Code(id % 100)
-		}
-		results = append(results, &yardmasterv1.TaskResult{TaskId: id, Code: code})
-	}
-	return results
-}
-
-func (f *taskFake) Cancel(_ context.Context, req *yardmasterv1.TaskServiceCancelRequest) (*yardmasterv1.TaskServiceCancelResponse, error) {
-	return &yardmasterv1.TaskServiceCancelResponse{Results: results(req.GetTaskIds())}, nil
-}
-
-func (f *taskFake) Retry(_ context.Context, req *yardmasterv1.RetryRequest) (*yardmasterv1.RetryResponse, error) {
-	return &yardmasterv1.RetryResponse{Results: results(req.GetTaskIds())}, nil
 }
 
 func (f *taskFake) Explain(_ context.Context, req *yardmasterv1.TaskServiceExplainRequest) (*yardmasterv1.TaskServiceExplainResponse, error) {
@@ -292,85 +285,4 @@ func (f *taskFake) Explain(_ context.Context, req *yardmasterv1.TaskServiceExpla
 			{Code: yardmasterv1.Reason_CODE_QUEUE_PAUSED, Count: 1, Detail: "queue default is paused; resume it"},
 		},
 	}, nil
-}
-
-func (f *queueFake) queue(name string) (*yardmasterv1.Queue, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !strings.HasPrefix(name, "mail") {
-		return nil, refusal(codes.NotFound, "there is no queue "+name, "QUEUE_UNKNOWN")
-	}
-	return &yardmasterv1.Queue{Name: name, Paused: f.paused, Weight: f.weight, Pending: 1234567, Leased: 8, DepthLimit: 5_000_000, Shapes: 3}, nil
-}
-
-func (f *queueFake) set(name string, change func()) (*yardmasterv1.Queue, error) {
-	f.mu.Lock()
-	change()
-	f.mu.Unlock()
-	return f.queue(name)
-}
-
-func (f *queueFake) List(context.Context, *yardmasterv1.QueueServiceListRequest) (*yardmasterv1.QueueServiceListResponse, error) {
-	mail, err := f.queue("mail")
-	other := &yardmasterv1.Queue{Name: "default", Weight: 1, DepthLimit: 5_000_000}
-	return &yardmasterv1.QueueServiceListResponse{Queues: []*yardmasterv1.Queue{other, mail}}, err
-}
-
-func (f *queueFake) Get(_ context.Context, req *yardmasterv1.QueueServiceGetRequest) (*yardmasterv1.QueueServiceGetResponse, error) {
-	q, err := f.queue(req.GetName())
-	return &yardmasterv1.QueueServiceGetResponse{Queue: q}, err
-}
-
-func (f *queueFake) Configure(_ context.Context, req *yardmasterv1.ConfigureRequest) (*yardmasterv1.ConfigureResponse, error) {
-	q, err := f.set(req.GetName(), func() { f.weight = req.GetWeight() })
-	return &yardmasterv1.ConfigureResponse{Queue: q}, err
-}
-
-func (f *queueFake) Pause(_ context.Context, req *yardmasterv1.QueueServicePauseRequest) (*yardmasterv1.QueueServicePauseResponse, error) {
-	q, err := f.set(req.GetName(), func() { f.paused = true })
-	return &yardmasterv1.QueueServicePauseResponse{Queue: q}, err
-}
-
-func (f *queueFake) Resume(_ context.Context, req *yardmasterv1.QueueServiceResumeRequest) (*yardmasterv1.QueueServiceResumeResponse, error) {
-	q, err := f.set(req.GetName(), func() { f.paused = false })
-	return &yardmasterv1.QueueServiceResumeResponse{Queue: q}, err
-}
-
-func testWorker(name string) *yardmasterv1.Worker {
-	return &yardmasterv1.Worker{
-		Name: name, SessionId: 3, State: yardmasterv1.Worker_STATE_ATTACHED, Kinds: []string{"hash", "thumbnail"},
-		Labels: map[string]string{"zone": "b", "disk": "ssd"}, Leases: 2, LastHeard: durationpb.New(1200 * time.Millisecond),
-		RemoteAddress: "10.0.0.7:51234", OpenTime: ago(26 * time.Hour),
-		Pools: []*yardmasterv1.WorkerPool{{Name: "main", Slots: 16, Used: 2}, {Name: "cpu", Slots: 2, Kinds: []string{"thumbnail"}}},
-	}
-}
-
-func (operatorFake) ListWorkers(_ context.Context, req *yardmasterv1.ListWorkersRequest) (*yardmasterv1.ListWorkersResponse, error) {
-	if req.GetPageToken() == "" {
-		return &yardmasterv1.ListWorkersResponse{Workers: []*yardmasterv1.Worker{testWorker("build-7")}, NextPageToken: "more"}, nil
-	}
-	other := &yardmasterv1.Worker{Name: "build-8", State: yardmasterv1.Worker_STATE_DETACHED, Queues: []string{"mail"}}
-	return &yardmasterv1.ListWorkersResponse{Workers: []*yardmasterv1.Worker{other}}, nil
-}
-
-func (operatorFake) GetWorker(_ context.Context, req *yardmasterv1.GetWorkerRequest) (*yardmasterv1.GetWorkerResponse, error) {
-	if req.GetName() != "build-7" {
-		return nil, refusal(codes.NotFound, "there is no worker "+req.GetName(), "WORKER_UNKNOWN")
-	}
-	return &yardmasterv1.GetWorkerResponse{Sessions: []*yardmasterv1.WorkerDetail{{Worker: testWorker("build-7"),
-		Leases: []*yardmasterv1.WorkerLease{
-			{Token: 71, TaskId: 1, Kind: "hash", GrantTime: ago(90 * time.Second), Started: true},
-			{Token: 72, TaskId: 2, GrantTime: ago(time.Second), Revoked: true}}}}}, nil
-}
-
-func (operatorFake) Status(_ context.Context, req *yardmasterv1.OperatorServiceStatusRequest) (*yardmasterv1.OperatorServiceStatusResponse, error) {
-	resp := &yardmasterv1.OperatorServiceStatusResponse{
-		Version: "v0.1.0", StartTime: ago(49 * time.Hour), LogTime: ago(0), Term: 4, AppliedIndex: 1234567, CheckpointIndex: 1234000,
-		Queues: 2, Sessions: 5, Attached: 4, Scheduled: 10, Pending: 2000, Leased: 16, Dead: 3, MaxTasks: 20_000_000,
-		StoreBytes: 123_456_789, DiskFreeBytes: 98_765_432_100,
-	}
-	if req.GetIncludeHash() {
-		resp.StateHash = "00c0ffee"
-	}
-	return resp, nil
 }

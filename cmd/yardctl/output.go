@@ -29,6 +29,11 @@ func (a *app) print(m proto.Message) error {
 	if err != nil {
 		return fmt.Errorf("print %s: %w", m.ProtoReflect().Descriptor().Name(), err)
 	}
+	return a.printJSON(data)
+}
+
+// printJSON writes a JSON value as one line, or as one YAML document.
+func (a *app) printJSON(data []byte) error {
 	var line bytes.Buffer
 	if a.flags.output == outputJSON {
 		if err := json.Compact(&line, data); err != nil { // protojson's own spacing changes from build to build
@@ -38,7 +43,7 @@ func (a *app) print(m proto.Message) error {
 	} else if err := toYAML(&line, data); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
-	_, err = a.stdout.Write(line.Bytes())
+	_, err := a.stdout.Write(line.Bytes())
 	return err
 }
 

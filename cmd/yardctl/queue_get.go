@@ -12,9 +12,11 @@ func newQueueGet(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "get NAME...",
 		Short: "Show queues with their counts",
+		Long:  "Get prints queues with their settings and counts.\n\n" + queueColumns,
 		Example: `  yardctl queue get mail
   yardctl queue get mail -o yaml`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              argsFrom(1),
+		ValidArgsFunction: a.completeQueues,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.eachQueue(cmd, "get", args,
 				func(ctx context.Context, queues yardmasterv1.QueueServiceClient, name string) (*yardmasterv1.Queue, error) {

@@ -13,9 +13,10 @@ func newQueueList(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List all queues with their counts",
+		Long:  "List prints every queue with its settings and counts.\n\n" + queueColumns,
 		Example: `  yardctl queue list
   yardctl queue list -o json | jq -r 'select(.paused).name'`,
-		Args: cobra.NoArgs,
+		Args: argsUpTo(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withClient(cmd, func(ctx context.Context, c *client.Client) error {
 				resp, err := c.Queues().List(ctx, &yardmasterv1.QueueServiceListRequest{})

@@ -14,8 +14,9 @@ func newQueuePause(a *app) *cobra.Command {
 		Short: "Stop handing out tasks of queues",
 		Long: `Pause stops the coordinator from handing out tasks of queues. Submits go on, tasks at workers run on. It holds over
 restarts, until resume. Pausing a paused queue changes nothing.`,
-		Example: `  yardctl queue pause mail`,
-		Args:    cobra.MinimumNArgs(1),
+		Example:           `  yardctl queue pause mail`,
+		Args:              argsFrom(1),
+		ValidArgsFunction: a.completeQueues,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.eachQueue(cmd, "pause", args,
 				func(ctx context.Context, queues yardmasterv1.QueueServiceClient, name string) (*yardmasterv1.Queue, error) {

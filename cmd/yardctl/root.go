@@ -14,7 +14,7 @@ const rootLong = `yardctl submits tasks to a Yardmaster cluster, waits for them,
 
 The coordinator's address comes from --addr, --context, the environment (YARD_ADDR, YARD_CONTEXT), the current context
 of the contexts file, or is 127.0.0.1:7420; the first of these that is set wins. The contexts file is
-yardmaster/contexts.yaml in your configuration directory (on Linux ~/.config):
+yardmaster/contexts.yaml in your configuration directory (on Linux ~/.config); yardctl context set, use and delete write it:
 
   current: prod
   contexts:
@@ -23,13 +23,14 @@ yardmaster/contexts.yaml in your configuration directory (on Linux ~/.config):
     local:
       addresses: [127.0.0.1:7420]
 
-Exit codes: 0 done, 1 failed, 2 bad usage or configuration; with --wait and await also 3 a task failed, 4 a task was
-cancelled or expired, 5 --timeout passed first.`
+Exit codes: 0 done, 1 failed, 2 bad usage or configuration; with --wait, await and watch also 3 a task failed, 4 a task
+was cancelled or expired, 5 --timeout passed first.`
 
 const rootExample = `  yardctl submit hash --payload @/etc/hostname --wait
   yardctl task list --state dead
+  yardctl task retry --queue mail --since 2h
   yardctl queue pause mail
-  yardctl cluster status`
+  yardctl top`
 
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
@@ -64,15 +65,20 @@ func newRoot(a *app) *cobra.Command {
 	flags.StringVarP(&a.flags.output, "output", "o", outputTable, "`form` of the output: table, json or yaml")
 	flags.DurationVar(&a.flags.timeout, "timeout", timeoutDefault,
 		"give up after this long, 0: never; verbs that wait for tasks wait without end unless it is given")
+	completeFlag(root, "context", completeContexts)
+	completeFlag(root, "output", cobra.FixedCompletions(outputs, cobra.ShellCompDirectiveNoFileComp))
 	short := []*cobra.Command{newTaskSubmit(a), newTaskAwait(a)}
 	for _, cmd := range short {
 		cmd.GroupID = "short"
 		cmd.Short += " (short for task " + cmd.Name() + ")"
 	}
 	root.AddGroup(&cobra.Group{ID: "noun", Title: "Nouns:"}, &cobra.Group{ID: "short", Title: "Short forms:"})
-	root.AddCommand(newTask(a), newQueue(a), newWorker(a), newCluster(a), newVersion(a))
+	root.AddCommand(newTask(a), newQueue(a), newWorker(a), newCluster(a), newContext(a), newTop(a), newVersion(a))
 	root.AddCommand(short...)
 	root.InitDefaultCompletionCmd() // after SetOut, which it keeps
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		completion.Args, completion.RunE = cobra.ArbitraryArgs, nounRun // an unknown shell is an error, no call for help
+	}
 	return root
 }
 

@@ -12,7 +12,8 @@ import (
 
 func newTask(a *app) *cobra.Command {
 	return newNoun("task", "Submit tasks, follow them, change their course",
-		newTaskSubmit(a), newTaskGet(a), newTaskList(a), newTaskAwait(a), newTaskCancel(a), newTaskRetry(a), newTaskExplain(a))
+		newTaskSubmit(a), newTaskGet(a), newTaskList(a), newTaskAwait(a), newTaskWatch(a), newTaskTimeline(a),
+		newTaskCancel(a), newTaskRetry(a), newTaskDelete(a), newTaskExplain(a))
 }
 
 // idsFrom reads task ids from the arguments, or with "-" from stdin, as submit prints them.
@@ -69,4 +70,5 @@ var resultWords = map[yardmasterv1.TaskResult_Code]string{
 	yardmasterv1.TaskResult_CODE_NOT_FOUND:        "not found: no such task, or no longer retained",
 	yardmasterv1.TaskResult_CODE_NOT_DEAD:         "not retried: it is no dead letter",
 	yardmasterv1.TaskResult_CODE_LIMIT_REACHED:    "not retried: its queue or the cluster is full",
+	yardmasterv1.TaskResult_CODE_NOT_TERMINAL:     "not deleted: it hasn't ended; cancel it first",
 }

@@ -31,7 +31,7 @@ func newTaskAwait(a *app) *cobra.Command {
 		Short:   "Wait for tasks' ends and print them",
 		Long:    awaitLong,
 		Example: awaitExample,
-		Args:    cobra.MinimumNArgs(1),
+		Args:    argsFrom(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := a.idsFrom(args)
 			if err != nil {

@@ -3,12 +3,12 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"os"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -55,6 +55,10 @@ func readBatch(from io.Reader, name string) specSeq {
 			}
 		}
 		if err := lines.Err(); err != nil {
+			if errors.Is(err, bufio.ErrTooLong) {
+				err = fmt.Errorf("it is longer than %s, and a payload may have %s: store it elsewhere and submit where it is",
+					size(batchLineBytesMax), size(payloadBytesMax))
+			}
 			yield(nil, fmt.Errorf("read the batch: %s, line %d: %w", name, n+1, err))
 		}
 	}
@@ -65,73 +69,4 @@ func readBatch(from io.Reader, name string) specSeq {
 func jsonTrouble(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
 	return strings.Replace(strings.TrimPrefix(text, "proto: "), "(line 1:", "(column ", 1)
-}
-
-// How often progress is written: to a terminal over and over in one line, elsewhere now and then.
-const (
-	progressTerminal = 200 * time.Millisecond
-	progressFile     = 5 * time.Second
-)
-
-// progress tells on stderr how a long submit goes on. A short one, not on a terminal, says nothing.
-type progress struct {
-	a           *app
-	verb        string
-	terminal    bool
-	start, last time.Time
-	n           int
-	written     bool
-}
-
-func (a *app) newProgress(verb string) *progress {
-	now := a.now()
-	return &progress{a: a, verb: verb, terminal: isTerminal(a.stderr), start: now, last: now}
-}
-
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-func (p *progress) add(n int) {
-	p.n += n
-	now := p.a.now()
-	every := progressFile
-	if p.terminal {
-		every = progressTerminal
-	}
-	if now.Sub(p.last) < every {
-		return
-	}
-	p.last = now
-	p.write()
-}
-
-func (p *progress) write() {
-	p.written = true
-	passed := p.a.now().Sub(p.start)
-	line := fmt.Sprintf("%s %s in %s", p.verb, plural(p.n, "task", "tasks"), span(passed))
-	if passed > 0 {
-		line += fmt.Sprintf(" (%s/s)", number(int(float64(p.n)/passed.Seconds())))
-	}
-	if p.terminal {
-		fmt.Fprintf(p.a.stderr, "\r%s\x1b[K", line)
-	} else {
-		fmt.Fprintln(p.a.stderr, line)
-	}
-}
-
-// end writes the last figures, if any were written before.
-func (p *progress) end() {
-	if !p.written {
-		return
-	}
-	p.write()
-	if p.terminal {
-		fmt.Fprintln(p.a.stderr)
-	}
 }

@@ -19,7 +19,7 @@ func newTaskExplain(a *app) *cobra.Command {
 and what would cure them.`,
 		Example: `  yardctl task explain 42
   yardctl task explain 42 -o json`,
-		Args: cobra.ExactArgs(1),
+		Args: argsExactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := parseIDs(args)
 			if err != nil {
@@ -33,20 +33,21 @@ and what would cure them.`,
 				case a.forScripts():
 					return a.print(why)
 				}
-				return a.explanation(why)
+				return a.reasons(why.GetSummary(), why.GetReasons())
 			})
 		},
 	}
 }
 
-func (a *app) explanation(why *client.Explanation) error {
-	fmt.Fprintln(a.stdout, capital(why.GetSummary())) // it names task and state
-	if len(why.GetReasons()) == 0 {
+// reasons prints a summary, which names what it is about, and the conditions behind it.
+func (a *app) reasons(summary string, reasons []*yardmasterv1.Reason) error {
+	fmt.Fprintln(a.stdout, capital(summary))
+	if len(reasons) == 0 {
 		return nil
 	}
 	fmt.Fprintln(a.stdout)
 	t := newTable(a.stdout, 0, "REASON", "COUNT", "DETAIL")
-	for _, r := range why.GetReasons() {
+	for _, r := range reasons {
 		t.row(reasonWord(r.GetCode()), countText(r), r.GetDetail())
 	}
 	return t.flush()
@@ -70,7 +71,8 @@ func countText(r *yardmasterv1.Reason) string {
 	case yardmasterv1.Reason_CODE_BEHIND_OTHERS:
 		return plural(int(r.GetCount()), "task", "tasks")
 	case yardmasterv1.Reason_CODE_QUEUE_PAUSED, yardmasterv1.Reason_CODE_NO_WORKERS, yardmasterv1.Reason_CODE_NOT_DUE,
-		yardmasterv1.Reason_CODE_LEASED, yardmasterv1.Reason_CODE_TERMINAL:
+		yardmasterv1.Reason_CODE_LEASED, yardmasterv1.Reason_CODE_TERMINAL,
+		yardmasterv1.Reason_CODE_QUEUE_MAX_LEASES, yardmasterv1.Reason_CODE_QUEUE_EMPTY:
 		return ""
 	}
 	return plural(int(r.GetCount()), "worker", "workers")

@@ -18,7 +18,7 @@ func newTaskGet(a *app) *cobra.Command {
 		Example: `  yardctl task get 42
   yardctl task get 42 --payload > payload.bin
   yardctl task get 42 -o json`,
-		Args: cobra.MinimumNArgs(1),
+		Args: argsFrom(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := parseIDs(args)
 			if err != nil {
@@ -72,6 +72,12 @@ func (a *app) taskSheet(t *client.TaskInfo) error {
 	s.line("Kind", t.GetKind())
 	s.line("Queue", t.GetQueue())
 	s.line("State", stateText(t))
+	if t.GetSuspect() {
+		s.line("Suspect", "its worker was lost twice while running it: it runs beside no other suspect")
+	}
+	if p := t.GetProgress(); p != nil {
+		s.line("Progress", fmt.Sprintf("%s (%s)", progressText(p), a.ago(p.GetReportTime())))
+	}
 	s.line("Submitted", a.when(t.GetSubmitTime()))
 	s.line("Due", a.when(t.GetDueTime()))
 	s.line("Start by", a.when(t.GetStartBy()))
@@ -153,12 +159,20 @@ func resultText(result []byte) string {
 }
 
 func failureLines(s *sheet, name string, f *client.Failure) {
-	text := failureText(f.GetCause(), f)
-	if f.GetSignal() != "" {
-		text += ", signal " + f.GetSignal()
-	} else if f.GetExitCode() != 0 {
-		text += fmt.Sprintf(", exit code %d", f.GetExitCode())
-	}
-	s.line(name, text)
+	s.line(name, join(failureText(f.GetCause(), f), exitText(f)))
 	s.line("Detail", f.GetDetail())
 }
+
+// exitText says how a process ended, if it was one.
+func exitText(f *client.Failure) string {
+	switch {
+	case f.GetSignal() != "":
+		return "signal " + f.GetSignal()
+	case f.GetExitCode() != 0:
+		return fmt.Sprintf("exit code %d", f.GetExitCode())
+	}
+	return ""
+}
+
+// endText says why an attempt failed, without its message.
+func endText(f *client.Failure) string { return join(client.CauseWord(f.GetCause()), exitText(f)) }

@@ -11,39 +11,34 @@ import (
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 )
 
-// listPageMax is the largest page that a coordinator gives.
-const listPageMax = 1_000
-
 func newTaskList(a *app) *cobra.Command {
 	var (
-		filter client.Filter
-		states []string
+		filter taskFilter
 		limit  int
+		token  string
 	)
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List tasks in order of id",
 		Long: `List prints tasks in order of id, finished ones that are still retained included. All conditions must hold; of several
-states, any. States: ` + strings.Join(stateNames(), ", ") + `.`,
+states, any. States: ` + strings.Join(stateNames(), ", ") + `.
+
+A list that stops at --limit says with which --page-token it goes on; the conditions must be the same then.`,
 		Example: `  yardctl task list
   yardctl task list --queue mail --state pending,scheduled
-  yardctl task list --state dead --limit 0 -o json`,
-		Args: cobra.NoArgs,
+  yardctl task list --kind report --label user=7 --since 2h
+  yardctl task list --since 2030-01-31T00:00:00Z --until 2030-02-01T00:00:00Z --limit 0
+  yardctl task list --state dead --limit 0 -o json | jq -r .id`,
+		Args: argsUpTo(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range states {
-				state, ok := stateNamed(name)
-				if !ok {
-					return usagef("--state is %q; it must be one of %s", name, strings.Join(stateNames(), ", "))
-				}
-				filter.States = append(filter.States, state)
-			}
 			if limit < 0 {
 				return usagef("--limit is %d; it must not be negative (0: no limit)", limit)
 			}
-			filter.PageSize = listPageMax
-			if limit > 0 {
-				filter.PageSize = min(limit, listPageMax)
+			req, err := filter.request(a, nil, "listed")
+			if err != nil {
+				return err
 			}
+			req.PageToken = token
 			c, err := a.connect()
 			if err != nil {
 				return err
@@ -51,48 +46,57 @@ states, any. States: ` + strings.Join(stateNames(), ", ") + `.`,
 			defer c.Close()
 			ctx, cancel := a.waiting(cmd.Context()) // a list of millions takes its time
 			defer cancel()
-			return a.listTasks(ctx, c, filter, limit)
+			return a.listTasks(ctx, c, req, limit)
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&filter.Queue, "queue", "", "only of this queue")
-	flags.StringVar(&filter.Kind, "kind", "", "only of this kind")
-	flags.StringSliceVar(&states, "state", nil, "only in this `state`; repeatable, or a comma list")
-	flags.IntVar(&limit, "limit", 100, "at most so many, 0: all")
+	filter.register(a, cmd)
+	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many, 0: all")
+	cmd.Flags().StringVar(&token, "page-token", "", "go on where an earlier list stopped: the `token` that it named")
 	return cmd
 }
 
-func (a *app) listTasks(ctx context.Context, c *client.Client, filter client.Filter, limit int) error {
+// listTasks prints up to limit tasks; 0 is no limit. It never asks for more than it may print, so that the limit falls on
+// the end of a page and the list can be gone on with.
+func (a *app) listTasks(ctx context.Context, c *client.Client, req *yardmasterv1.TaskServiceListRequest, limit int) error {
 	var t *table
 	if !a.forScripts() {
 		t = newTable(a.stdout, 0, "ID", "KIND", "QUEUE", "STATE", "PRIORITY", "ATTEMPTS", "AGE", "WORKER", "NOTE")
 	}
 	n := 0
-	for task, err := range c.List(ctx, filter) {
-		switch {
-		case err != nil:
-			return err
-		case t == nil:
-			if err := a.print(task); err != nil {
-				return err
-			}
-		default:
-			a.taskRow(t, task)
+	room := func() uint32 {
+		if limit == 0 {
+			return listPageMax
 		}
-		if n++; n == limit {
+		return uint32(min(limit-n, listPageMax))
+	}
+	req.PageSize = room()
+	var failed error
+	for page, err := range pages(ctx, c, req) {
+		if err != nil {
+			failed = err
 			break
 		}
+		for _, task := range page.GetTasks() {
+			if t != nil {
+				a.taskRow(t, task)
+			} else if err := a.print(task); err != nil {
+				return err
+			}
+		}
+		if n += len(page.GetTasks()); limit > 0 && n >= limit {
+			break
+		}
+		req.PageSize = room()
 	}
-	if t == nil {
-		return nil
+	if t != nil && (failed == nil || n > 0) { // headers alone would look like an empty list
+		if err := t.flush(); err != nil {
+			return err
+		}
 	}
-	if err := t.flush(); err != nil {
-		return err
+	if failed == nil && req.GetPageToken() != "" {
+		fmt.Fprintf(a.stderr, "yardctl: stopped at --limit %d; to go on: --page-token %s\n", limit, req.GetPageToken())
 	}
-	if n == limit {
-		fmt.Fprintf(a.stderr, "yardctl: stopped at --limit %d; there may be more\n", limit)
-	}
-	return nil
+	return failed
 }
 
 func (a *app) taskRow(t *table, task *client.TaskInfo) {
@@ -109,28 +113,26 @@ func (a *app) taskNote(task *client.TaskInfo) string {
 	switch {
 	case task.GetCancelRequested():
 		return "cancel requested"
+	case task.GetProgress() != nil:
+		return progressText(task.GetProgress())
 	case task.GetDueTime() != nil:
 		return "due " + a.ago(task.GetDueTime())
 	case task.GetOutcome() != nil && task.GetState() != client.Succeeded:
 		return failureText(task.GetOutcome().GetCause(), task.GetOutcome().GetFailure())
+	case task.GetSuspect():
+		return "suspect"
 	case task.GetLastFailure() != nil:
 		return failureText(task.GetLastFailure().GetCause(), task.GetLastFailure())
 	}
 	return ""
 }
 
-// stateNames lists the states as --state takes them, in the contract's order.
-func stateNames() []string {
-	var names []string
-	for n := int32(1); ; n++ {
-		if _, ok := yardmasterv1.TaskState_name[n]; !ok {
-			return names
-		}
-		names = append(names, client.StateWord(client.TaskState(n)))
+// progressText writes what a handler said: "42.5 %: page 17".
+func progressText(p *yardmasterv1.Progress) string {
+	text := fmt.Sprintf("%d.%d %%", p.GetPermille()/10, p.GetPermille()%10)
+	text = strings.Replace(text, ".0 %", " %", 1)
+	if m := glance([]byte(p.GetMessage()), 60); m != "" {
+		text += ": " + m
 	}
-}
-
-func stateNamed(name string) (client.TaskState, bool) {
-	n, ok := yardmasterv1.TaskState_value["TASK_STATE_"+strings.ToUpper(name)]
-	return client.TaskState(n), ok && n != 0
+	return text
 }

@@ -51,7 +51,7 @@ func newTaskSubmit(a *app) *cobra.Command {
 		Short:   "Submit tasks and print their ids",
 		Long:    submitLong,
 		Example: submitExample,
-		Args:    cobra.MaximumNArgs(1),
+		Args:    argsUpTo(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(cmd, args); err != nil {
 				return err

@@ -31,18 +31,44 @@ type ran struct {
 	code           int
 }
 
-// runAt runs yardctl at testNow. --timeout passes when the coordinator is heard to hang, however fast or slow the machine.
+// runAt runs yardctl at testNow; each pause takes a second. --timeout passes when the coordinator is heard to hang, however fast or slow the machine.
 func runAt(ctx context.Context, f *fake, stdin string, args ...string) ran {
 	var stdout, stderr bytes.Buffer
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	asked := strings.HasPrefix(stdin, "tty:")
+	now := testNow
 	a := &app{
-		stdin: strings.NewReader(stdin), stdout: &stdout, stderr: &stderr, now: func() time.Time { return testNow },
-		reachTimeout: 50 * time.Millisecond,
+		stdin: strings.NewReader(strings.TrimPrefix(stdin, "tty:")), stdout: &ending{&stdout, f, cancel}, stderr: &stderr,
+		now: func() time.Time { return now }, reachTimeout: 50 * time.Millisecond,
+		isTerminal: func(stream any) bool { _, in := stream.(*strings.Reader); return in && asked },
+		pause: func(ctx context.Context, _ time.Duration) error {
+			now = now.Add(time.Second)
+			return ctx.Err()
+		},
 		withTimeout: func(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 			return untilHung(ctx, f, d)
 		},
 	}
 	code := a.run(ctx, args)
 	return ran{stdout.String(), stderr.String(), code}
+}
+
+// ending is a run's stdout. It ends the run once a word that says so is printed.
+type ending struct {
+	*bytes.Buffer
+	f         *fake
+	interrupt func()
+}
+
+func (e *ending) Write(data []byte) (int, error) {
+	if bytes.Contains(data, []byte(wordInterrupt)) {
+		e.interrupt()
+	}
+	if bytes.Contains(data, []byte(wordTimeout)) {
+		e.f.hung <- struct{}{}
+	}
+	return e.Buffer.Write(data)
 }
 
 // hangs is a context whose deadline passes when the coordinator is known to hang.
@@ -83,7 +109,7 @@ func (h *hangs) Err() error {
 }
 
 // TestTranscripts replays the sessions in testdata: after each "$ yardctl …" stands what it prints to stdout, then to
-// stderr (marked "! "), then its exit code unless that is 0. A last word <TEXT is stdin.
+// stderr (marked "! "), then its exit code unless that is 0. A last word <TEXT is stdin; <tty:TEXT is typed at a terminal.
 func TestTranscripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(paths) == 0 {

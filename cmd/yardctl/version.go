@@ -13,7 +13,7 @@ func newVersion(a *app) *cobra.Command {
 		Use:     "version",
 		Short:   "Print yardctl's version",
 		Example: "  yardctl version",
-		Args:    cobra.NoArgs,
+		Args:    argsUpTo(0),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(a.stdout, "yardctl", version.String())
 			return err

@@ -19,7 +19,8 @@ func newWorkerGet(a *app) *cobra.Command {
 over from an older one there are two sessions.`,
 		Example: `  yardctl worker get build-7
   yardctl worker get build-7 -o json`,
-		Args: cobra.ExactArgs(1),
+		Args:              argsExactly(1),
+		ValidArgsFunction: once(a.completeWorkers),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(cmd, func(ctx context.Context, c *client.Client) error {
 				resp, err := c.Operator().GetWorker(ctx, &yardmasterv1.GetWorkerRequest{Name: args[0]})
@@ -55,14 +56,16 @@ func (a *app) workerSheet(detail *yardmasterv1.WorkerDetail) error {
 	s.line("Kinds", strings.Join(w.GetKinds(), ","))
 	s.line("Queues", queuesText(w))
 	s.line("Labels", pairs(w.GetLabels()))
+	s.line("Protocol version", protocolText(w))
 	s.line("Leases", fmt.Sprint(w.GetLeases()))
 	if err := s.flush(); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
-	pools := newTable(a.stdout, 0, "POOL", "USED", "SLOTS", "KINDS")
+	pools := newTable(a.stdout, 0, "POOL", "USED", "SLOTS", "PREFETCHED", "KINDS")
 	for i, p := range w.GetPools() {
-		pools.row(p.GetName(), number(p.GetUsed()), number(p.GetSlots()), poolKinds(i, p))
+		pools.row(p.GetName(), number(min(p.GetUsed(), p.GetSlots())), number(p.GetSlots()),
+			prefetchText([]*yardmasterv1.WorkerPool{p}), poolKinds(i, p))
 	}
 	if err := pools.flush(); err != nil || len(detail.GetLeases()) == 0 {
 		return err

@@ -15,9 +15,11 @@ func newWorkerList(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the registered workers",
+		Long: `List prints the registered sessions in order of worker name. SLOTS are those taken, of all; PREFETCHED are leases sent ahead
+beyond the slots, of as many as may be.`,
 		Example: `  yardctl worker list
   yardctl worker list -o json | jq -r 'select(.state == "STATE_DETACHED").name'`,
-		Args: cobra.NoArgs,
+		Args: argsUpTo(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withClient(cmd, a.listWorkers)
 		},
@@ -27,7 +29,8 @@ func newWorkerList(a *app) *cobra.Command {
 func (a *app) listWorkers(ctx context.Context, c *client.Client) error {
 	var t *table
 	if !a.forScripts() {
-		t = newTable(a.stdout, 0, "NAME", "STATE", "SLOTS", "LEASES", "HEARD", "KINDS", "QUEUES", "ADDRESS")
+		t = newTable(a.stdout, 0, "NAME", "STATE", "SLOTS", "PREFETCHED", "LEASES", "HEARD", "KINDS", "QUEUES", "ADDRESS",
+			"PROTOCOL")
 	}
 	req := &yardmasterv1.ListWorkersRequest{PageSize: listPageMax}
 	for {
@@ -41,8 +44,9 @@ func (a *app) listWorkers(ctx context.Context, c *client.Client) error {
 			}
 		} else {
 			for _, w := range resp.GetWorkers() {
-				t.row(w.GetName(), workerState(w), slotsText(w.GetPools()), fmt.Sprint(w.GetLeases()), heardText(w),
-					glance([]byte(strings.Join(w.GetKinds(), ",")), 40), glance([]byte(queuesText(w)), 40), w.GetRemoteAddress())
+				t.row(w.GetName(), workerState(w), slotsText(w.GetPools()), prefetchText(w.GetPools()), fmt.Sprint(w.GetLeases()), heardText(w),
+					glance([]byte(strings.Join(w.GetKinds(), ",")), 40), glance([]byte(queuesText(w)), 40), w.GetRemoteAddress(),
+					protocolText(w))
 			}
 		}
 		if req.PageToken = resp.GetNextPageToken(); req.PageToken == "" {

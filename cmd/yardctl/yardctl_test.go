@@ -7,12 +7,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 )
 
 // closedPort is an address where nobody listens.
@@ -28,7 +31,9 @@ func closedPort(t *testing.T) string {
 
 func TestUnreachableCoordinatorNamesTheCure(t *testing.T) {
 	address := closedPort(t)
-	for _, args := range [][]string{{"submit", "ok"}, {"task", "get", "1"}, {"await", "1"}, {"cluster", "status"}, {"task", "retry", "1"}} {
+	for _, args := range [][]string{{"submit", "ok"}, {"task", "get", "1"}, {"await", "1"}, {"cluster", "status"}, {"task", "retry", "1"},
+		{"task", "cancel", "--all", "--yes"}, {"task", "watch"}, {"task", "watch", "1"}, {"task", "timeline", "1"},
+		{"queue", "purge", "mail", "--yes"}, {"queue", "explain", "mail"}, {"top"}, {"top", "-o", "json"}} {
 		r := runAt(t.Context(), new(fake), "", append(args, "--addr", address)...)
 		const cure = "\n  Is it running there? Set --addr or YARD_ADDR.\n"
 		if r.code != exitFailed || !strings.Contains(r.stderr, "cannot reach the coordinator at "+address) ||
@@ -98,6 +103,25 @@ func TestContexts(t *testing.T) {
 	}
 }
 
+// The contexts file is for its user's eyes, and nothing else is left beside it.
+func TestContextsFile(t *testing.T) {
+	config := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", config)
+	for range 2 {
+		if r := runAt(t.Context(), new(fake), "", "context", "set", "prod", "10.0.0.1:7420"); r.code != exitDone {
+			t.Fatalf("%+v", r)
+		}
+	}
+	files, err := os.ReadDir(filepath.Join(config, "yardmaster"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	info, err := files[0].Info()
+	if err != nil || info.Mode() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
 // Every verb has a summary and an example, and every flag says what it is for.
 func TestEveryVerbIsExplained(t *testing.T) {
 	var visit func(cmd *cobra.Command)
@@ -139,13 +163,57 @@ func TestHelpVersionAndCompletion(t *testing.T) {
 	}
 }
 
+// Counting says nothing for its first second, and going through says of how many.
+func TestProgressOfABulk(t *testing.T) {
+	var stderr bytes.Buffer
+	now := testNow
+	a := &app{stderr: &stderr, now: func() time.Time { return now }, isTerminal: func(any) bool { return true }}
+	counting := a.newProgress("counted")
+	counting.quiet = bulkQuietUntil
+	now = now.Add(999 * time.Millisecond)
+	counting.add(1000)
+	if stderr.Len() != 0 {
+		t.Errorf("in its first second it says %q", stderr.String())
+	}
+	now = now.Add(time.Millisecond)
+	counting.add(1000)
+	counting.end()
+	going := a.newProgress("cancelled")
+	going.of = 2000
+	now = now.Add(time.Second)
+	going.add(500)
+	going.end()
+	const want = "\rcounted 2,000 tasks in 1s (2,000/s)\x1b[K\rcounted 2,000 tasks in 1s (2,000/s)\x1b[K\n" +
+		"\rcancelled 500 of 2,000 tasks in 1s (500/s)\x1b[K\rcancelled 500 of 2,000 tasks in 1s (500/s)\x1b[K\n"
+	if stderr.String() != want {
+		t.Errorf("says %q, want %q", stderr.String(), want)
+	}
+}
+
+// A purge or bulk of more than a request takes goes in requests of 1,000, and ends though new tasks come all the time.
+func TestBulkInBoundedPages(t *testing.T) {
+	f, address := serve(t)
+	t.Setenv("YARD_ADDR", address)
+	f.looks, f.growing = 5_000, true
+	for range 2_500 {
+		f.tasks = append(f.tasks, &yardmasterv1.TaskSpec{Kind: "wait"})
+	}
+	r := runAt(t.Context(), f, "", "task", "cancel", "--kind", "wait", "--yes")
+	if r.code != exitDone || r.stdout != "RESULT  TASKS\ndone    2,500\n" || !strings.HasPrefix(r.stderr, "2,500 tasks match: ") {
+		t.Errorf("%+v", r)
+	}
+	if want := []int{1000, 1000, 500}; !slices.Equal(f.requests, want) {
+		t.Errorf("requests of %v tasks, want %v", f.requests, want)
+	}
+}
+
 // A pipe that closes early is a failure, not a success.
 func TestOutputThatCannotBeWritten(t *testing.T) {
 	_, address := serve(t)
 	for _, args := range [][]string{{"submit", "ok"}, {"queue", "list"}, {"queue", "list", "-o", "json"}, {"cluster", "status"}} {
 		var stderr bytes.Buffer
 		a := &app{stdin: strings.NewReader(""), stdout: brokenPipe{}, stderr: &stderr, now: time.Now,
-			withTimeout: context.WithTimeout, reachTimeout: time.Second}
+			withTimeout: context.WithTimeout, isTerminal: isTerminal, reachTimeout: time.Second}
 		if code := a.run(t.Context(), append(args, "--addr", address)); code != exitFailed || !strings.Contains(stderr.String(), "broken pipe") {
 			t.Errorf("%v: exit code %d, stderr %q", args, code, stderr.String())
 		}
@@ -159,7 +227,7 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe
 func TestProgressOfALongSubmit(t *testing.T) {
 	var stderr bytes.Buffer
 	now := testNow
-	a := &app{stderr: &stderr, now: func() time.Time { return now }}
+	a := &app{stderr: &stderr, now: func() time.Time { return now }, isTerminal: isTerminal}
 	p := a.newProgress("submitted")
 	p.add(1000)
 	now = now.Add(time.Second)

@@ -1,6 +1,8 @@
 // Package arch holds the rules of the house and the test that keeps them: who
 // may import what, who may read the clock or draw randomness, how long a file
-// may grow, and how a test may wait.
+// may grow, how a test may wait, and that no relative link of the Markdown files
+// leads nowhere ([BrokenLinks]). Its tests also hold the documented limits against
+// the constants.
 //
 // Its central type is [Rule]: a name, and a function from one parsed [File] to
 // the [Violation]s in it. [Rules] lists them all; the tables they read are in

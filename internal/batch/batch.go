@@ -87,6 +87,8 @@ func Rows(c *scheduler.Command) int {
 		n = 2 * len(c.Outcomes.List)
 	case scheduler.OpForget:
 		n = len(c.Forget.Items)
+	case scheduler.OpDelete:
+		n = 2 * len(c.Delete.Items)
 	case scheduler.OpOpenSession:
 		n = len(c.Open.Tokens)
 	case scheduler.OpResumeSession:
@@ -128,6 +130,10 @@ func Bytes(c *scheduler.Command) int {
 		n += tokenBytes * len(c.Cancel.IDs)
 	case scheduler.OpForget:
 		n += 2 * tokenBytes * len(c.Forget.Items)
+	case scheduler.OpDelete:
+		n += 2 * tokenBytes * len(c.Delete.Items)
+	case scheduler.OpPauseQueue, scheduler.OpResumeQueue, scheduler.OpConfigureQueue:
+		n += len(c.Queue.Name)
 	case scheduler.OpOpenSession:
 		n += workerBytes(&c.Open.Worker) + knownBytes*len(c.Open.Tokens)
 	case scheduler.OpResumeSession:

@@ -65,3 +65,29 @@ func TestCutTakesAnOversizedCommandAlone(t *testing.T) {
 		t.Fatalf("got %d commands", len(got))
 	}
 }
+
+// TestCosts: what a command changes, and what it takes in an entry, grows with what it names.
+func TestCosts(t *testing.T) {
+	const n = 100
+	long := make([]byte, scheduler.NameBytesMax)
+	for name, c := range map[string]struct {
+		small, large scheduler.Command
+		rows, bytes  int // that large costs more than small
+	}{
+		"delete": {
+			scheduler.Command{Op: scheduler.OpDelete, Delete: &scheduler.Delete{}},
+			scheduler.Command{Op: scheduler.OpDelete, Delete: &scheduler.Delete{Items: make([]scheduler.DeleteItem, n)}}, n, 8 * n,
+		},
+		"configure": {
+			scheduler.Command{Op: scheduler.OpConfigureQueue, Queue: &scheduler.QueueCommand{}},
+			scheduler.Command{Op: scheduler.OpConfigureQueue, Queue: &scheduler.QueueCommand{Name: string(long)}}, 0, len(long),
+		},
+	} {
+		if got := Rows(&c.large) - Rows(&c.small); got < c.rows {
+			t.Errorf("%s: %d more rows, want at least %d", name, got, c.rows)
+		}
+		if got := Bytes(&c.large) - Bytes(&c.small); got < c.bytes {
+			t.Errorf("%s: %d more bytes, want at least %d", name, got, c.bytes)
+		}
+	}
+}

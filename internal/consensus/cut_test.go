@@ -168,7 +168,7 @@ func TestCutFails(t *testing.T) {
 
 func TestCutDoesNotTrustTheCheckpoint(t *testing.T) {
 	liar := &recorder{checkpoint: func(context.Context, uint64) error { return nil }}
-	snapshot := &fsmSnapshot{fsm: newFSM(liar, &memDisk{index: 4}), request: &cutRequest{ctx: t.Context()}}
+	snapshot := &fsmSnapshot{fsm: newFSM(liar, &memDisk{index: 4}, "", nil), request: &cutRequest{ctx: t.Context()}}
 	defer func() {
 		if recover() == nil {
 			t.Error("a checkpoint at 4 passes for one at 5")
@@ -190,7 +190,7 @@ func TestSnapshotStore(t *testing.T) {
 	}
 	_, err = sink.Write([]byte("x"))
 	wantError(t, err, ErrClusterOfOne)
-	wantError(t, newFSM(nil, disk).Restore(nil), ErrClusterOfOne)
+	wantError(t, newFSM(nil, disk, "", nil).Restore(nil), ErrClusterOfOne)
 	if list, _ := s.List(); len(list) != 0 {
 		t.Error("an open snapshot is listed")
 	}

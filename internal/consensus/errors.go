@@ -32,6 +32,9 @@ var (
 	ErrUnknown = errors.New("fate of the log entry is unknown")
 )
 
+// damagedCure is what can be done about a damaged log.
+const damagedCure = "look at the disk, then restore a backup into an empty directory"
+
 // Returned by Open, Close and the snapshot store.
 var (
 	// ErrInUse is returned by Open when another process holds the directory.
@@ -40,6 +43,10 @@ var (
 	// ErrMismatch is returned by Open when log, checkpoint and raft's state
 	// don't belong together, so that starting would lose or repeat commands.
 	ErrMismatch = errors.New("log and checkpoint do not belong together")
+
+	// ErrDamaged is returned by Open when a file of the log isn't what was
+	// written, and given to Fatal when an entry isn't.
+	ErrDamaged = errors.New("log is damaged")
 
 	// ErrCloseTimeout is returned by Close when raft or the machine did not
 	// come to rest within CloseWaitMax. Files are then left open.

@@ -16,11 +16,17 @@ import (
 type fsm struct {
 	machine Machine
 	disk    Disk
+	dir     string
+	fault   *fault
 
 	// applied is the last index handed to the machine; at first what the disk
 	// held at Open. Owned by raft's FSM goroutine.
 	// Invariant: only grows.
 	applied uint64
+
+	// damaged: an entry was, and nothing after it is applied. Owned by raft's
+	// FSM goroutine.
+	damaged bool
 
 	// seen is the last command that raft handed over, skipped ones included:
 	// the index raft would give a snapshot now. Written by raft's FSM goroutine.
@@ -37,14 +43,22 @@ type cutRequest struct {
 	err error // written by Persist before raft answers the snapshot future
 }
 
-func newFSM(machine Machine, disk Disk) *fsm {
-	return &fsm{machine: machine, disk: disk, applied: disk.DurableIndex()}
+func newFSM(machine Machine, disk Disk, dir string, f *fault) *fsm {
+	return &fsm{machine: machine, disk: disk, dir: dir, fault: f, applied: disk.DurableIndex()}
 }
 
 // Apply implements raft.FSM. Raft replays from its snapshot's index, and the
 // disk may hold more: what it holds is skipped.
 func (f *fsm) Apply(entry *raft.Log) any {
+	if f.damaged {
+		return nil
+	}
 	if entry.Index > f.applied {
+		if err := checkSeal(f.dir, entry); err != nil {
+			f.damaged = true
+			_ = f.fault.trip(err) // which tells it
+			return nil
+		}
 		f.machine.Apply(entry.Index, entry.Term, entry.Data)
 		f.applied = entry.Index
 	}

@@ -18,6 +18,8 @@ type guardedLog struct {
 	watch *stallWatch
 	now   func() time.Time
 
+	onAppend func(entries, bytes int, took time.Duration) // nil: nobody is told
+
 	// Written by the one goroutine that appends (raft's main loop).
 	writes, entries, bytes   atomic.Uint64
 	writeNanos, writeSlowest atomic.Int64
@@ -29,6 +31,7 @@ func newGuardedLog(inner raft.LogStore, f *fault, o Options) *guardedLog {
 		LogStore: inner,
 		fault:    f,
 		now:      o.Now,
+		onAppend: o.OnAppend,
 		watch: newStallWatch(limit, func() {
 			_ = f.trip(fmt.Errorf("a log write takes longer than %v: the disk under %s stalls", limit, o.Dir))
 		}),
@@ -77,7 +80,7 @@ func (g *guardedLog) append(entries []*raft.Log, size int) error {
 	g.watch.end()
 	if err != nil {
 		return g.fault.trip(fmt.Errorf("append log entries %d to %d: %w",
-			entries[0].Index, entries[len(entries)-1].Index, err))
+			entries[0].Index, entries[len(entries)-1].Index, explainFull(err)))
 	}
 	took := int64(g.now().Sub(began))
 	g.writes.Add(1)
@@ -86,6 +89,9 @@ func (g *guardedLog) append(entries []*raft.Log, size int) error {
 	g.writeNanos.Add(took)
 	if took > g.writeSlowest.Load() {
 		g.writeSlowest.Store(took)
+	}
+	if g.onAppend != nil {
+		g.onAppend(len(entries), size, time.Duration(took))
 	}
 	// Tripped meanwhile: the write is durable, but nobody may hear of it.
 	return g.fault.err()

@@ -127,7 +127,7 @@ func (l *Log) start() error {
 		}
 	}
 
-	l.fsm = newFSM(l.options.Machine, l.options.Disk)
+	l.fsm = newFSM(l.options.Machine, l.options.Disk, l.options.Dir, l.fault)
 	l.raft, err = raft.NewRaft(config, l.fsm, l.logs, l.votes, l.snapshots, transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)

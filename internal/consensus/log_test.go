@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestReopenReplaysWhatTheDiskLacks(t *testing.T) {
@@ -44,6 +46,13 @@ func TestReopenReplaysWhatTheDiskLacks(t *testing.T) {
 
 func TestProposeKeepsOrderAndIndicesGrow(t *testing.T) {
 	o, machine := testOptions(t, t.TempDir(), &memDisk{})
+	var told atomic.Int64
+	o.OnAppend = func(entries, bytes int, took time.Duration) {
+		if bytes < 0 || took < 0 {
+			t.Errorf("told of %d entries of %d bytes in %v", entries, bytes, took)
+		}
+		told.Add(int64(entries))
+	}
 	l := mustOpen(t, o)
 	for range 3 {
 		propose(t, l, numbered(1, InFlightMax)...)
@@ -61,6 +70,9 @@ func TestProposeKeepsOrderAndIndicesGrow(t *testing.T) {
 	s := l.Stats()
 	if s.LastIndex != before || s.SeenIndex != before || s.InFlight != 0 || s.InFlightBytes != 0 || s.Writes == 0 {
 		t.Errorf("stats: %+v", s)
+	}
+	if uint64(told.Load()) != s.Entries {
+		t.Errorf("OnAppend was told of %d entries of %d", told.Load(), s.Entries)
 	}
 }
 

@@ -109,6 +109,10 @@ type Options struct {
 	// Now reads the clock. It feeds statistics and a segment's seal time only.
 	Now func() time.Time
 
+	// OnAppend is told of every append to the log: how many entries, their bytes, and how long it took, fsync included.
+	// It is called by the goroutine that appends and must return at once. Default: nobody is told.
+	OnAppend func(entries, bytes int, took time.Duration)
+
 	// Logger gets raft's own words under the name "raft": warnings and errors,
 	// the rest if it is at debug. Default: none.
 	Logger hclog.Logger

@@ -42,7 +42,7 @@ func (l *Log) Propose(entry []byte) (wait func() error, err error) {
 		return nil, err
 	}
 	// Neither blocks: raft's queue and pending are as long as there are slots.
-	p := &proposal{future: l.raft.Apply(entry, 0), size: len(entry), done: make(chan struct{})}
+	p := &proposal{future: l.raft.ApplyLog(raft.Log{Data: entry, Extensions: sealOf(entry)}, 0), size: len(entry), done: make(chan struct{})}
 	l.pending <- p
 	return func() error { return l.await(p) }, nil
 }

@@ -63,12 +63,20 @@ func createTermStore(path string, lockWait time.Duration) error {
 	return syncPath(filepath.Dir(path))
 }
 
+// isDamaged reports whether bbolt refused a file for its contents.
+func isDamaged(err error) bool {
+	return errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) || errors.Is(err, berrors.ErrVersionMismatch)
+}
+
 func openBolt(path string, lockWait time.Duration) (*bbolt.DB, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
 	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("%w: %s is locked, most likely by another coordinator on this directory, "+
 			"or by `coordinator check`, `compact` or `restore` (fuser %s names the process): stop it, or choose another --data-dir",
 			ErrInUse, path, path)
+	}
+	if isDamaged(err) {
+		return nil, fmt.Errorf("%w: %s: %w: %s", ErrDamaged, path, err, damagedCure)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)

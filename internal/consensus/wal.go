@@ -1,8 +1,11 @@
 package consensus
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"syscall"
 
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/fs"
@@ -19,6 +22,9 @@ func walDir(dir string) string { return filepath.Join(dir, "wal") }
 // to the fault.
 func openWAL(o Options, f *fault) (*wal.WAL, error) {
 	dir := walDir(o.Dir)
+	if err := checkList(dir); err != nil {
+		return nil, err
+	}
 	filer := segment.NewFiler(dir, fs.New())
 	healing := &healingMeta{
 		MetaStore: &metadb.BoltMetaDB{}, filer: filer, now: o.Now,
@@ -33,9 +39,27 @@ func openWAL(o Options, f *fault) (*wal.WAL, error) {
 	if err != nil {
 		// raft-wal leaves its metadata file open and locked then.
 		_ = healing.Close()
+		if errors.Is(err, wal.ErrCorrupt) || isDamaged(err) {
+			return nil, fmt.Errorf("%w: %s: %w: %s", ErrDamaged, dir, err, damagedCure)
+		}
 		return nil, fmt.Errorf("open the log in %s: %w", dir, err)
 	}
 	return store, nil
+}
+
+// checkList refuses segments without a list of them: raft-wal would begin a new
+// log among them.
+func checkList(dir string) error {
+	list := filepath.Join(dir, metadb.FileName)
+	if _, err := os.Stat(list); !errors.Is(err, os.ErrNotExist) {
+		return nil // there, or for Open to say
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "*.wal"))
+	if err != nil || len(segments) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %s is missing, and there are %d segments of a log beside it: put it back, or restore a backup into an empty directory",
+		ErrDamaged, list, len(segments))
 }
 
 // guardedMeta trips the fault when the list of segments can't be written.
@@ -55,6 +79,14 @@ func (m *guardedMeta) CommitState(state types.PersistentState) error {
 	return nil
 }
 
+// explainFull adds to a full disk what a person can do about it.
+func explainFull(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: free some disk space (or raise the quota), then start the coordinator again", err)
+	}
+	return err
+}
+
 // guardedFiler trips the fault when the next segment can't be made, most often
 // because the disk has no room left to preallocate it.
 type guardedFiler struct {
@@ -69,7 +101,7 @@ func (s *guardedFiler) Create(info types.SegmentInfo) (types.SegmentWriter, erro
 	}
 	w, err := s.SegmentFiler.Create(info)
 	if err != nil {
-		return nil, s.fault.trip(fmt.Errorf("make log segment %s of %d bytes: %w", segment.FileName(info), info.SizeLimit, err))
+		return nil, s.fault.trip(fmt.Errorf("make log segment %s of %d bytes: %w", segment.FileName(info), info.SizeLimit, explainFull(err)))
 	}
 	return w, nil
 }

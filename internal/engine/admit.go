@@ -8,61 +8,21 @@ import (
 )
 
 // Admit waits while the line is long, or while a second checkpoint is due before the first has ended: an unchecked backlog
-// of changed rows would snowball into transactions of seconds.
+// of changed rows would snowball into transactions of seconds. Who waits for room is served in order: see admission.
 func (e *Engine) Admit(ctx context.Context, rows int) error {
-	for {
-		wait := e.barrier(rows)
-		if wait == nil {
-			return nil
-		}
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-e.stopped.Done():
-			return e.ended()
-		}
+	a := &admission{rows: rows}
+	if err := e.admit(a); err != nil {
+		return err
 	}
-}
-
-// barrier is what an Admit has to wait for; nil: nothing.
-func (e *Engine) barrier(rows int) <-chan struct{} {
-	e.mu.RLock()
-	gate := e.gate
-	e.mu.RUnlock()
-	if gate != nil {
-		return gate
-	}
-	e.qmu.Lock()
-	defer e.qmu.Unlock()
-	if !e.lineFull(rows) {
-		return nil
-	}
-	if e.room == nil {
-		e.room = make(chan struct{})
-	}
-	return e.room
-}
-
-// lineFull reports whether the line is too long for so many rows more. Under qmu.
-func (e *Engine) lineFull(rows int) bool {
-	return e.line.Rows() > 0 && e.line.Rows()+rows > LineRowsMax || e.line.Bytes() > LineBytesMax
-}
-
-// makeRoom lets those go on who wait for a shorter line. Under qmu.
-func (e *Engine) makeRoom() {
-	if e.room != nil && e.line.Rows() <= LineRowsMax/2 && e.line.Bytes() <= LineBytesMax/2 {
-		close(e.room)
-		e.room = nil
-	}
+	return a.wait(ctx, e)
 }
 
 // pace holds the log back while a second checkpoint is due before the first has ended: an entry that this process didn't
 // propose (a replay, another leader's) was admitted by nobody here.
 func (e *Engine) pace() {
-	e.mu.RLock()
+	e.qmu.Lock()
 	gate := e.gate
-	e.mu.RUnlock()
+	e.qmu.Unlock()
 	if gate == nil {
 		return
 	}
@@ -72,19 +32,25 @@ func (e *Engine) pace() {
 	}
 }
 
-// closeGate makes Admit wait for the checkpoint that is being saved. Under mu.
+// closeGate makes admission wait until a checkpoint has been saved. Another is sure to come: it is due. Under qmu.
 func (e *Engine) closeGate() {
-	if e.sealed != nil && e.gate == nil {
+	if e.gate == nil {
 		e.gate = make(chan struct{})
+		e.shut = e.opts.Now()
 	}
 }
 
-// openGate ends that wait. Under mu.
+// openGate ends that wait.
 func (e *Engine) openGate() {
-	if e.gate != nil {
-		close(e.gate)
-		e.gate = nil
+	e.qmu.Lock()
+	defer e.qmu.Unlock()
+	if e.gate == nil {
+		return
 	}
+	close(e.gate)
+	e.gate = nil
+	e.opts.Meter.Stall(e.opts.Now().Sub(e.shut))
+	e.makeRoom()
 }
 
 // reserved refuses what would take the disk space that running tasks need to end.

@@ -77,6 +77,27 @@ func TestGate(t *testing.T) {
 	})
 }
 
+// TestGateThatClosesLate: a step may close the gate when the checkpoint that it waits for has just ended, and with it all
+// that there was to save. It opens all the same.
+func TestGateThatClosesLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t)
+		r.save()
+		r.e.qmu.Lock()
+		r.e.closeGate()
+		r.e.qmu.Unlock()
+		waiting := r.admitting(1)
+		if len(waiting) > 0 {
+			t.Error("admission doesn't wait")
+		}
+		r.e.pokeCheckpoint() // as that step does
+		synctest.Wait()
+		if len(waiting) != 1 || <-waiting != nil {
+			t.Error("admission waits for ever")
+		}
+	})
+}
+
 // TestGateOpensOnFailure: who waits for a checkpoint that fails is not left waiting; neither is the log.
 func TestGateOpensOnFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -20,6 +20,8 @@ var (
 	ErrNotRetained = errors.New("the task ended and is no longer retained")
 	// ErrText is returned for a command with text that isn't UTF-8: nothing was proposed.
 	ErrText = errors.New("text isn't valid UTF-8")
+	// ErrNoQueue is returned for a queue that doesn't exist.
+	ErrNoQueue = errors.New("no such queue")
 	// ErrDiskReserve is returned for submits while free disk is below the reserve.
 	ErrDiskReserve = errors.New("free disk space is below the reserve")
 )

@@ -16,6 +16,9 @@ func (e *Engine) Apply(index, _ uint64, entry []byte) {
 	if err == nil && index <= e.applied {
 		err = fmt.Errorf("it comes after entry %d", e.applied)
 	}
+	if err == nil {
+		err = e.ruled(b)
+	}
 	if err != nil {
 		e.fatal(fmt.Errorf("log entry %d: %w", index, err)) // and so it is not skipped: nothing after it is applied
 	}
@@ -30,6 +33,7 @@ func (e *Engine) Apply(index, _ uint64, entry []byte) {
 	e.tell(f)
 	if f != nil {
 		e.landed()
+		e.opts.Meter.Commit(e.opts.Now().Sub(f.began))
 	}
 }
 
@@ -39,7 +43,7 @@ func (e *Engine) batchOf(f *flight, entry []byte) (*scheduler.Batch, error) {
 		return &f.batch, nil
 	}
 	b := &scheduler.Batch{}
-	return b, decodeEntry(entry, b)
+	return b, e.decoder.entry(entry, b)
 }
 
 // step runs the core and stages what the next checkpoint must hold.
@@ -48,22 +52,25 @@ func (e *Engine) step(index uint64, b *scheduler.Batch, size int) {
 	e.state.Apply(b, &e.eff)
 	e.applied = index
 	e.stage(b)
-	due := e.state.DirtyRows()+e.live.ended.len() >= CheckpointRows || e.live.bytes >= CheckpointBytes
-	if due {
-		e.closeGate()
-	}
-	now := e.state.Now()
+	due := e.state.DirtyRows()+e.live.ended.len() >= CheckpointRows || e.live.bytes >= CheckpointBytes ||
+		e.state.DirtyLooks() >= CheckpointLooks
+	full := due && e.sealed != nil
+	now, logic := e.state.Now(), e.state.Logic()
 	deadline, ok := e.state.NextDeadline()
 	e.mu.Unlock()
 	if !ok {
 		deadline = 0
 	}
 	e.qmu.Lock()
-	e.deadline, e.more = deadline, e.eff.More
+	e.deadline, e.more, e.logic = deadline, e.eff.More, logic
+	if full {
+		e.closeGate()
+	}
 	if !e.leading {
 		e.clock.raise(int64(now))
 	}
 	e.qmu.Unlock()
+	e.events.publish(e.eff.Events, now)
 	e.sinceCut.entries.Add(1)
 	e.sinceCut.bytes.Add(int64(size))
 	if due {
@@ -87,6 +94,7 @@ func (e *Engine) tell(f *flight) {
 		}
 	}
 	if e.observing {
+		e.totals.count(&e.eff)
 		e.observer.Applied(now, &e.eff)
 	}
 }

@@ -25,6 +25,7 @@ func (e *Engine) checkpointLoop() {
 		if err := e.save(); err != nil {
 			return // fatal has ended everything
 		}
+		e.upgradeSaved()
 		if err := e.expire(); err != nil {
 			e.fatal(fmt.Errorf("expire finished tasks: %w", err))
 			return
@@ -37,6 +38,7 @@ func (e *Engine) checkpointLoop() {
 func (e *Engine) save() error {
 	e.saving.Lock()
 	defer e.saving.Unlock()
+	began := e.opts.Now()
 	next := e.spare
 	if next == nil {
 		next = newUnsaved()
@@ -49,23 +51,26 @@ func (e *Engine) save() error {
 	if e.applied == e.opts.Storage.DurableIndex() && e.live.empty() {
 		e.spare = next
 		e.mu.Unlock()
+		e.openGate() // a step may close it late, when what it waits for is saved
 		return nil
 	}
 	rows := e.state.Seal()
 	e.sealed, e.live, e.spare = e.live, next, nil
-	u, index := e.sealed, e.applied
+	u, index, logic := e.sealed, e.applied, e.state.Logic()
 	e.mu.Unlock()
 
-	if err := e.write(index, rows, u); err != nil {
+	n, err := e.write(index, logic, rows, u)
+	if err != nil {
 		err = fmt.Errorf("write checkpoint at log index %d: %w", index, err)
 		e.fatal(err)
 		return err
 	}
 	e.mu.Lock()
 	e.sealed = nil
-	e.openGate()
 	e.mu.Unlock()
+	e.openGate()
 	e.spare = u.reuse()
+	e.opts.Meter.Checkpoint(n, e.opts.Now().Sub(began))
 	e.saved.mu.Lock()
 	e.saved.index = index
 	close(e.saved.moved)
@@ -74,22 +79,26 @@ func (e *Engine) save() error {
 	return nil
 }
 
-// write hands a sealed state and what was staged with it to storage. The latter is only read, so no lock is needed.
-func (e *Engine) write(index uint64, rows *scheduler.Sealed, u *unsaved) error {
+// write hands a sealed state and what was staged with it to storage, and says how many rows that were. What was staged is
+// only read, so no lock is needed.
+func (e *Engine) write(index uint64, logic uint32, rows *scheduler.Sealed, u *unsaved) (n int, err error) {
 	if err := e.readLate(u.late); err != nil {
-		return err
+		return 0, err
 	}
 	cp := &Checkpoint{
-		Index: index, Logic: scheduler.LogicVersion, Bodies: u.bodies.kept(), DropBodies: u.dropBodies,
+		Index: index, Logic: logic, Bodies: u.bodies.kept(), DropBodies: u.dropBodies, DropFailures: u.dropAttempts,
 		DropFinished: slices.Collect(maps.Keys(u.dropFinished)), Finished: make([]FinishedRow, 0, u.ended.len()),
 	}
 	cp.Rows = func(maxRows int, buf []scheduler.Row) ([]scheduler.Row, bool) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		return e.state.Collect(rows, maxRows-1, buf) // it may add the globals
+		had := len(buf)
+		buf, done := e.state.Collect(rows, maxRows-1, buf) // it may add the globals
+		n += len(buf) - had
+		return buf, done
 	}
-	for id, f := range u.failures {
-		cp.Failures = append(cp.Failures, Blob{ID: id, Data: f.append(nil)})
+	for id, a := range u.attempts {
+		cp.Failures = append(cp.Failures, Blob{ID: id, Data: a.append(nil)})
 	}
 	for i := range u.ended.list {
 		rec := &u.ended.list[i]
@@ -101,10 +110,11 @@ func (e *Engine) write(index uint64, rows *scheduler.Sealed, u *unsaved) error {
 			data = append(data, *rec.late.fields.Load()...) // copies: data has no room
 		}
 		cp.Finished = append(cp.Finished, FinishedRow{
-			ID: rec.id, Dead: rec.state == scheduler.Dead, Gen: rec.gen, ExpiresAt: rec.expires, Data: data,
+			ID: rec.id, Dead: rec.state == scheduler.Dead, Gen: rec.gen, Queue: rec.queue, Attempts: rec.tried, ExpiresAt: rec.expires,
+			Data: data,
 		})
 	}
-	return e.opts.Storage.Save(cp)
+	return n, e.opts.Storage.Save(cp)
 }
 
 // Checkpoint returns once storage holds an index at or past the given one.

@@ -7,24 +7,13 @@ import (
 	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 )
 
-// decodeEntry decodes a log entry.
-func decodeEntry(data []byte, b *scheduler.Batch) error {
-	en := &storagev1.Entry{}
-	if err := proto.Unmarshal(data, en); err != nil {
-		return fmt.Errorf("decode: %w", err)
-	}
-	if en.GetLogic() != scheduler.LogicVersion {
-		return fmt.Errorf("it was written under logic version %d and this build knows %d: use a build that knows both",
-			en.GetLogic(), scheduler.LogicVersion)
-	}
-	*b = scheduler.Batch{Logic: en.GetLogic(), Now: scheduler.Time(en.GetNow()), Commands: make([]scheduler.Command, len(en.GetCommands()))}
-	for i, c := range en.GetCommands() {
-		if err := commandFromProto(c, &b.Commands[i]); err != nil {
-			return fmt.Errorf("command %d: %w", i, err)
-		}
+// checkLogic refuses a logic version that this build has no rules for.
+func checkLogic(version uint32) error {
+	if version == 0 || version > scheduler.LogicVersion {
+		return fmt.Errorf("it was written under logic version %d and this build knows 1 to %d: use the build that wrote it",
+			version, scheduler.LogicVersion)
 	}
 	return nil
 }
@@ -71,7 +60,9 @@ func commandToProto(c *scheduler.Command) *storagev1.Command {
 		}}
 	case scheduler.OpTick:
 	case scheduler.OpCancel:
-		p.Args = &storagev1.Command_Cancel{Cancel: &storagev1.Cancel{Ids: idsToProto(c.Cancel.IDs), Force: c.Cancel.Force}}
+		p.Args = &storagev1.Command_Cancel{Cancel: &storagev1.Cancel{
+			Ids: idsToProto(c.Cancel.IDs), Force: c.Cancel.Force, Purge: c.Cancel.Purge,
+		}}
 	case scheduler.OpOpenSession:
 		p.Args = &storagev1.Command_Open{Open: &storagev1.OpenSession{
 			Worker: workerToProto(&c.Open.Worker), Live: c.Open.Live, Tokens: knownToProto(c.Open.Tokens),
@@ -82,13 +73,21 @@ func commandToProto(c *scheduler.Command) *storagev1.Command {
 			AnswersThrough: c.Resume.AnswersThrough,
 		}}
 	case scheduler.OpPauseQueue, scheduler.OpResumeQueue, scheduler.OpConfigureQueue:
-		p.Args = &storagev1.Command_Queue{Queue: &storagev1.QueueCommand{Name: c.Queue.Name, Weight: uint32(c.Queue.Weight)}}
+		p.Args = &storagev1.Command_Queue{Queue: queueToProto(c.Queue)}
 	case scheduler.OpForget:
 		f := &storagev1.Forget{}
 		for _, it := range c.Forget.Items {
 			f.Items = append(f.Items, &storagev1.DeadRef{Id: uint64(it.ID), Gen: it.Gen})
 		}
 		p.Args = &storagev1.Command_Forget{Forget: f}
+	case scheduler.OpDelete:
+		d := &storagev1.Delete{}
+		for _, it := range c.Delete.Items {
+			d.Items = append(d.Items, &storagev1.DeleteItem{Id: uint64(it.ID), Gen: it.Gen, Found: it.Found})
+		}
+		p.Args = &storagev1.Command_Delete{Delete: d}
+	case scheduler.OpSetLogic:
+		p.Args = &storagev1.Command_SetLogic{SetLogic: &storagev1.SetLogic{Logic: c.SetLogic.Logic}}
 	default:
 		s := c.Session
 		p.Args = &storagev1.Command_Session{Session: &storagev1.SessionCommand{
@@ -118,7 +117,9 @@ func commandFromProto(p *storagev1.Command, c *scheduler.Command) error {
 		c.Submit, err = submitFromProto(p.GetSubmit())
 	case scheduler.OpCancel:
 		ok = p.GetCancel() != nil
-		c.Cancel = &scheduler.Cancel{IDs: idsFromProto[scheduler.TaskID](p.GetCancel().GetIds()), Force: p.GetCancel().GetForce()}
+		c.Cancel = &scheduler.Cancel{
+			IDs: idsFromProto[scheduler.TaskID](p.GetCancel().GetIds()), Force: p.GetCancel().GetForce(), Purge: p.GetCancel().GetPurge(),
+		}
 	case scheduler.OpRetry:
 		ok = p.GetRetry() != nil
 		c.Retry, err = retryFromProto(p.GetRetry())
@@ -139,13 +140,22 @@ func commandFromProto(p *storagev1.Command, c *scheduler.Command) error {
 		c.Outcomes = outcomesFromProto(p.GetOutcomes())
 	case scheduler.OpPauseQueue, scheduler.OpResumeQueue, scheduler.OpConfigureQueue:
 		ok = p.GetQueue() != nil
-		c.Queue = &scheduler.QueueCommand{Name: p.GetQueue().GetName(), Weight: narrow16(p.GetQueue().GetWeight())}
+		c.Queue = queueFromProto(p.GetQueue())
 	case scheduler.OpForget:
 		ok = p.GetForget() != nil
 		c.Forget = &scheduler.Forget{}
 		for _, it := range p.GetForget().GetItems() {
 			c.Forget.Items = append(c.Forget.Items, scheduler.DeadRef{ID: scheduler.TaskID(it.GetId()), Gen: it.GetGen()})
 		}
+	case scheduler.OpDelete:
+		ok = p.GetDelete() != nil
+		c.Delete = &scheduler.Delete{Items: sliceOf[scheduler.DeleteItem](len(p.GetDelete().GetItems()))}
+		for i, it := range p.GetDelete().GetItems() {
+			c.Delete.Items[i] = scheduler.DeleteItem{ID: scheduler.TaskID(it.GetId()), Gen: it.GetGen(), Found: it.GetFound()}
+		}
+	case scheduler.OpSetLogic:
+		ok = p.GetSetLogic() != nil
+		c.SetLogic = &scheduler.SetLogic{Logic: p.GetSetLogic().GetLogic()}
 	case scheduler.OpAttach, scheduler.OpDetach, scheduler.OpRelease, scheduler.OpExpireSession, scheduler.OpDrainSession,
 		scheduler.OpCloseSession, scheduler.OpTimeoutLeases:
 		ok = p.GetSession() != nil

@@ -10,7 +10,8 @@ func workerToProto(w *scheduler.WorkerInfo) *storagev1.WorkerInfo {
 		Name: w.Name, Incarnation: w.Incarnation[:], Kinds: w.Kinds, Queues: w.Queues, Labels: labelsToProto(w.Labels),
 	}
 	for i := range w.Pools {
-		p.Pools = append(p.Pools, &storagev1.Pool{Name: w.Pools[i].Name, Slots: uint32(w.Pools[i].Slots), Kinds: w.Pools[i].Kinds})
+		q := &w.Pools[i]
+		p.Pools = append(p.Pools, &storagev1.Pool{Name: q.Name, Slots: uint32(q.Slots), Kinds: q.Kinds, Prefetch: uint32(q.Prefetch)})
 	}
 	return p
 }
@@ -18,7 +19,9 @@ func workerToProto(w *scheduler.WorkerInfo) *storagev1.WorkerInfo {
 func workerFromProto(p *storagev1.WorkerInfo, w *scheduler.WorkerInfo) error {
 	*w = scheduler.WorkerInfo{Name: p.GetName(), Kinds: p.GetKinds(), Queues: p.GetQueues(), Labels: labelsFromProto(p.GetLabels())}
 	for _, q := range p.GetPools() {
-		w.Pools = append(w.Pools, scheduler.Pool{Name: q.GetName(), Slots: narrow16(q.GetSlots()), Kinds: q.GetKinds()})
+		w.Pools = append(w.Pools, scheduler.Pool{
+			Name: q.GetName(), Slots: narrow16(q.GetSlots()), Kinds: q.GetKinds(), Prefetch: narrow16(q.GetPrefetch()),
+		})
 	}
 	return hashFromProto(p.GetIncarnation(), &w.Incarnation)
 }

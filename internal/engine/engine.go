@@ -11,12 +11,14 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/yardmaster/yardmaster/internal/batch"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"github.com/yardmaster/yardmaster/internal/watch"
 )
 
 // Bounds of the engine.
 const (
 	FlightsMax         = 2                // entries proposed and not yet applied: one is made durable, one forms
-	CheckpointRows     = 32_768           // changed rows that start a checkpoint
+	CheckpointRows     = 32_768           // rows to be written that start a checkpoint
+	CheckpointLooks    = 1 << 20          // rows that came and went, and others, that start one too: they take memory
 	CheckpointBytes    = 32 << 20         // staged bytes that start a checkpoint
 	CheckpointInterval = time.Second      // between checkpoints of a state that changes little
 	CutEntries         = 8192             // entries after which the log is cut
@@ -30,7 +32,7 @@ const (
 
 // Options configure an Engine.
 type Options struct {
-	Proposer    uint64                 // drawn at random by each process: tells its log entries from others'
+	Proposer    uint64                 // required; drawn at random by each process: tells its log entries from others'
 	Storage     Storage                // required
 	Fatal       func(error)            // required; called once: the process is to end
 	Logger      hclog.Logger           // default: none
@@ -38,6 +40,7 @@ type Options struct {
 	Now         func() time.Time       // default: the machine's clock
 	DiskFree    func() (uint64, error) // free bytes of the data directory's file system; nil: not watched
 	DiskReserve uint64                 // default DiskReserveDefault
+	Meter       Meter                  // default: none
 }
 
 // Engine runs the state machine. Make it with New, hand it to the log as its machine, then Start it.
@@ -49,7 +52,7 @@ type Engine struct {
 	proposer uint64 // random; tells this process's entries from others'
 	started  time.Time
 
-	// qmu guards the line, the flights, the term and the clock.
+	// qmu guards the line and who waits for it, the flights, the term and the clock.
 	qmu      sync.Mutex
 	line     batch.Batcher[doneFunc]
 	flights  []*flight // in order of proposal
@@ -57,12 +60,16 @@ type Engine struct {
 	proposal uint64
 	elected  uint64 // term in which the log says that this node leads; 0: it doesn't
 	begin    uint64 // elected, if its BeginTerm is not yet proposed; else 0
-	leading  bool   // BeginTerm of elected is applied
+	leading  bool   // BeginTerm of elected is applied, under the newest rules
+	upgrade  upgrade
+	logic    uint32 // version of the rules in force, as of the last step; 0: the log is empty
 	stopping bool
 	deadline scheduler.Time // the state's next deadline; 0: none
 	more     bool           // the last step left work over
 	lastStep int64          // log time of the last proposal
-	room     chan struct{}  // closed when the line has room again; nil: it has
+	queue    []*admission   // who waits to be let into the line, in the order they came
+	gate     chan struct{}  // closed when the checkpoint that admission waits for has ended; nil: none
+	shut     time.Time      // since when there is a gate
 	changed  chan struct{}  // closed when leading changes or nothing is in flight; nil: nobody waits
 	wake     chan struct{}
 
@@ -75,14 +82,14 @@ type Engine struct {
 	mu      sync.RWMutex
 	state   *scheduler.State
 	eff     scheduler.Effects // owned by the apply goroutine
+	decoder decoder           // likewise
 	live    *unsaved          // staged since the last seal
 	sealed  *unsaved          // being saved; nil: none
 	applied uint64
 	waiters map[scheduler.TaskID][]*waiter
-	lists   map[*page]struct{} // under way
+	finds   map[*page]struct{} // under way
 	scratch []byte             // of one end's encoding
 	policy  policyCode         // likewise
-	gate    chan struct{}      // closed when the checkpoint that admission waits for has ended; nil: none
 
 	saving   sync.Mutex // one checkpoint at a time
 	spare    *unsaved   // maps of an earlier checkpoint, for the next; under saving
@@ -93,6 +100,8 @@ type Engine struct {
 	sinceCut struct{ entries, bytes atomic.Int64 }
 	diskLow  atomic.Bool
 	diskFree atomic.Uint64
+	totals   totals
+	events   events
 
 	stop     context.CancelFunc
 	stopped  context.Context
@@ -113,7 +122,10 @@ type saveMark struct {
 
 func (o *Options) fill() error {
 	if o.Storage == nil || o.Fatal == nil {
-		return errors.New("engine: Storage and Fatal are required")
+		return errors.New("engine: Options.Storage and Options.Fatal are required")
+	}
+	if o.Proposer == 0 {
+		return errors.New("engine: Options.Proposer is 0: draw it at random, it tells this process's log entries from others'")
 	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
@@ -126,6 +138,9 @@ func (o *Options) fill() error {
 	}
 	if o.Limits.Depth == 0 {
 		o.Limits.Depth = scheduler.QueueDepth
+	}
+	if o.Meter == nil {
+		o.Meter = noMeter{}
 	}
 	if o.DiskReserve == 0 {
 		o.DiskReserve = DiskReserveDefault
@@ -141,18 +156,25 @@ func New(opts Options) (*Engine, error) {
 	began := opts.Now()
 	loader := scheduler.NewLoader()
 	if err := opts.Storage.Load(loader.Add); err != nil {
-		return nil, fmt.Errorf("load checkpoint: %w", err)
+		return nil, err
 	}
 	state, err := loader.State()
 	if err != nil {
 		return nil, fmt.Errorf("load checkpoint: %w", err)
 	}
+	if v := state.Logic(); v > scheduler.LogicVersion {
+		return nil, fmt.Errorf("load checkpoint: it was written under logic version %d and this build knows 1 to %d: use the build that wrote it",
+			v, scheduler.LogicVersion)
+	}
 	e := &Engine{
 		opts: opts, logger: opts.Logger.Named("engine"), proposer: opts.Proposer, started: began,
 		wake: make(chan struct{}, 1), trigger: make(chan struct{}, 1), state: state, live: newUnsaved(),
-		waiters: map[scheduler.TaskID][]*waiter{}, lists: map[*page]struct{}{}, clock: logClock{now: opts.Now, at: int64(state.Now())},
+		waiters: map[scheduler.TaskID][]*waiter{}, finds: map[*page]struct{}{}, clock: logClock{now: opts.Now, at: int64(state.Now())},
+		logic: state.Logic(),
 	}
 	e.stopped, e.stop = context.WithCancel(context.Background())
+	e.events.ring = watch.NewRing[Event](scheduler.EventsKept, state.LastPosition())
+	e.events.tasks = map[scheduler.TaskID][]*taskWatch{}
 	e.applied = opts.Storage.DurableIndex()
 	e.saved = saveMark{index: e.applied, moved: make(chan struct{})}
 	c := state.Counts()

@@ -15,19 +15,17 @@ type finished struct {
 	expires scheduler.Duration // 0: nothing is kept
 	data    []byte             // encoded storagev1.Finished, read only
 	late    *late              // fields that data lacks; nil: none
+	queue   string
 	gen     uint32
 	state   scheduler.TaskState
+	tried   bool // there may be attempts, which are kept as long as this is
 }
 
 // endLine holds finished tasks to keep, in order of their ends.
 type endLine struct {
-	list  []finished                 // Invariant: only grows; what is in it doesn't change
-	at    map[scheduler.TaskID]int32 // where the valid one of a task is: one that was revived or forgotten has none
-	chunk []byte                     // memory for the next ones' data
+	list []finished                 // Invariant: only grows; what is in it doesn't change
+	at   map[scheduler.TaskID]int32 // where the valid one of a task is: one that was revived or forgotten has none
 }
-
-// chunkBytes is how much memory finished tasks take at a time. An end that a reader holds keeps its chunk.
-const chunkBytes = 64 << 10
 
 func (l *endLine) len() int { return len(l.list) }
 
@@ -52,44 +50,53 @@ func (l *endLine) valid(i int) bool {
 	return ok && int(at) == i
 }
 
-// keep copies data.
-func (l *endLine) keep(data []byte) []byte {
-	if len(data) > chunkBytes/4 {
-		return append([]byte(nil), data...)
-	}
-	if cap(l.chunk)-len(l.chunk) < len(data) {
-		l.chunk = make([]byte, 0, chunkBytes)
-	}
-	from := len(l.chunk)
-	l.chunk = append(l.chunk, data...)
-	return l.chunk[from:len(l.chunk):len(l.chunk)]
-}
-
 // finish encodes the end of a task. Labels and a last failure that only storage holds are left for later. Under mu.
 func (e *Engine) finish(b *scheduler.Batch, fin *scheduler.Finished) finished {
-	rec := finished{id: fin.Task, expires: fin.ExpiresAt, gen: fin.Gen, state: fin.State}
-	body, fail := []byte(nil), failure{}
+	rec := finished{
+		id: fin.Task, expires: fin.ExpiresAt, queue: fin.Queue, gen: fin.Gen, state: fin.State,
+		tried: e.hasAttempts(fin) || killed(fin),
+	}
+	var body, last []byte
 	hasLabels, hasFailure := !fin.HasLabels, !fin.HasFailure
 	if fin.HasLabels {
 		body, hasLabels = e.stagedBody(fin.Task)
 	}
 	if fin.HasFailure {
-		fail, hasFailure = e.stagedFailure(fin.Task)
+		last = e.stagedLast(fin.Task)
+		hasFailure = last != nil
 	}
-	e.scratch = e.appendFinished(e.scratch[:0], fin, body, detailOf(b, fin.Cmd, fin.Item), fail)
-	rec.data = e.live.ended.keep(e.scratch)
-	if cap(e.scratch) > encoderKeep {
-		e.scratch = nil
-	}
+	e.scratch = e.appendFinished(e.scratch[:0], fin, body, detailOf(b, fin.Cmd, fin.Item), last, rec.tried)
+	rec.data = e.live.encoded.keep(e.scratch)
+	e.dropScratch()
 	if !hasLabels || !hasFailure {
 		rec.late = &late{id: fin.Task, labels: !hasLabels, failure: !hasFailure}
 		e.live.late = append(e.live.late, rec.late)
 	}
+	if killed(fin) {
+		e.stageFailed(b, &scheduler.Failed{
+			Task: fin.Task, Cause: fin.Cause, Attempt: fin.Attempts, Gen: fin.Gen, Token: fin.Token, Session: fin.Session,
+			Granted: fin.Granted, Worker: fin.Worker, Cmd: fin.Cmd, Item: fin.Item,
+		}, fin.At)
+	}
 	return rec
 }
 
-// appendFinished appends the fields of a storagev1.Finished, in order of number.
-func (e *Engine) appendFinished(b []byte, fin *scheduler.Finished, body, detail []byte, fail failure) []byte {
+// killed reports whether a worker's outcome made the task a dead letter that is kept. Such an outcome is kept among the
+// attempts too: the finished row, which holds it, goes when the dead letter is retried.
+func killed(fin *scheduler.Finished) bool {
+	return fin.State == scheduler.Dead && fin.Cmd >= 0 && fin.ExpiresAt != 0
+}
+
+// dropScratch lets go of memory that one large end or attempt took.
+func (e *Engine) dropScratch() {
+	if cap(e.scratch) > encoderKeep {
+		e.scratch = nil
+	}
+}
+
+// appendFinished appends the fields of a storagev1.Finished, in order of number. body and last are nil if there is none, or
+// if they come late.
+func (e *Engine) appendFinished(b []byte, fin *scheduler.Finished, body, detail, last []byte, tried bool) []byte {
 	b = appendUint(b, 1, uint64(fin.State))
 	b = appendUint(b, 2, uint64(fin.Cause))
 	b = appendUint(b, 3, uint64(fin.Gen))
@@ -109,31 +116,26 @@ func (e *Engine) appendFinished(b []byte, fin *scheduler.Finished, body, detail 
 	b = appendUint(b, 12, uint64(fin.Session))
 	b = appendString(b, 13, fin.Worker)
 	b = appendBytes(b, 14, detail)
-	if fail.cause == 0 {
-		return b // there was none, or it comes late
+	if last != nil {
+		b = appendMessage(b, finishedLast, last)
 	}
-	b, last := openNest(b, finishedLast, 1)
-	b = fail.append(b)
-	return closeNest(b, last)
+	b = appendUint(b, 16, uint64(fin.Granted))
+	return appendBool(b, 17, tried)
 }
 
 // Numbers of fields that are also read or appended one by one.
 const (
-	finishedState  = 1
-	finishedSpec   = 4
-	finishedLabels = 5
-	finishedLast   = 15
-	specKind       = 1
-	specQueue      = 2
-	bodyLabels     = 2
+	finishedState     = 1
+	finishedSpec      = 4
+	finishedLabels    = 5
+	finishedSubmitted = 8
+	finishedLast      = 15
+	specKind          = 1
+	specQueue         = 2
+	bodyLabels        = 2
+	labelKey          = 1
+	labelValue        = 2
 )
-
-// append appends the fields of a storagev1.Attempt.
-func (f *failure) append(b []byte) []byte {
-	b = appendUint(b, 1, uint64(f.cause))
-	b = appendUint(b, 2, uint64(f.attempt))
-	return appendBytes(b, 3, f.detail)
-}
 
 // appendLabels copies the labels of an encoded Body.
 func appendLabels(b, body []byte) []byte {

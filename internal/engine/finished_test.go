@@ -30,31 +30,39 @@ func TestFinishedAgrees(t *testing.T) {
 		for range rapid.IntRange(0, 3).Draw(t, "labels") {
 			body.Labels = append(body.Labels, &storagev1.Label{Key: rapid.StringN(0, 3, 9).Draw(t, "key"), Value: "v"})
 		}
-		outcome, last := drawDetail(t), &storagev1.Attempt{Cause: 1, Attempt: 3, Detail: drawDetail(t)}
+		outcome, last := drawDetail(t), &storagev1.Attempt{}
 		var said []byte
 		if proto.Size(outcome) == 0 {
 			outcome = nil
 		} else {
 			said = detail(outcome)
 		}
-		fail := failure{cause: 1, attempt: 3, detail: detail(last.Detail)}
-		if len(fail.detail) == 0 {
+		var failed scheduler.Failed
+		fillValue(reflect.ValueOf(&failed).Elem(), nil, func(v reflect.Value) { drawLeaf(t, v) })
+		ended := scheduler.Time(rapid.Int64().Draw(t, "ended"))
+		*last = storagev1.Attempt{
+			Cause: uint32(failed.Cause), Attempt: failed.Attempt, Detail: drawDetail(t), Gen: failed.Gen, Token: uint64(failed.Token),
+			Session: uint64(failed.Session), Worker: failed.Worker, Granted: int64(failed.Granted), Ended: int64(ended),
+		}
+		fail := appendAttempt([]byte{}, &failed, ended, detail(last.Detail))
+		if proto.Size(last.Detail) == 0 {
 			last.Detail = nil
 		}
+		tried := rapid.Bool().Draw(t, "tried")
 		encoded, err := proto.Marshal(body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := referenceFinished(&fin, body, outcome, last)
+		want := referenceFinished(&fin, body, outcome, last, tried)
 		wanted, err := proto.Marshal(want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := e.appendFinished(nil, &fin, encoded, said, fail); !bytes.Equal(got, wanted) {
+		if got := e.appendFinished(nil, &fin, encoded, said, fail, tried); !bytes.Equal(got, wanted) {
 			t.Fatalf("encoded as\n%x, the generated code says\n%x", got, wanted)
 		}
-		data := e.appendFinished(nil, &fin, nil, said, failure{})
-		data = appendMessage(appendLabels(data, encoded), finishedLast, fail.append(nil))
+		data := e.appendFinished(nil, &fin, nil, said, nil, tried)
+		data = appendMessage(appendLabels(data, encoded), finishedLast, fail)
 		got, err := decodeFinished(1, data)
 		if err != nil {
 			t.Fatal(err)
@@ -63,6 +71,11 @@ func TestFinishedAgrees(t *testing.T) {
 			t.Fatalf("with late fields decoded\n%v, want\n%v", got, want)
 		}
 	})
+}
+
+func passes(f ListFilter, data []byte) bool {
+	x := newFilter(f)
+	return x.passesFinished(data, false)
 }
 
 // TestFilterLooksInside: the filter that reads encoded ends agrees with one that decodes them.
@@ -85,7 +98,7 @@ func TestFilterLooksInside(t *testing.T) {
 			}
 			want = want && in
 		}
-		if got := newPage(f).passesFinished(e.appendFinished(nil, &fin, nil, []byte{8}, failure{})); got != want {
+		if got := passes(f, e.appendFinished(nil, &fin, nil, []byte{8}, nil, false)); got != want {
 			t.Fatalf("%+v passes %+v: %v, want %v", fin, f, got, want)
 		}
 	})

@@ -14,9 +14,11 @@ import (
 type flight struct {
 	number uint64 // of the proposal
 	data   []byte // under qmu; nil until encoded
+	began  time.Time
+	rows   int // that it changes, estimated
 	batch  scheduler.Batch
 	items  []batch.Item[doneFunc]
-	term   uint64 // of a BeginTerm; else 0
+	term   uint64 // of a BeginTerm or SetLogic: it opens the term; else 0
 }
 
 // never is how long the propose loop sleeps if only a wake can give it work.
@@ -60,6 +62,14 @@ func (e *Engine) nextFlight() (*flight, time.Duration) {
 		}
 		return e.addFlight(f, e.clock.begin()), 0
 	}
+	if e.upgrade.saved {
+		f := &flight{term: e.upgrade.term}
+		e.upgrade = upgrade{}
+		f.batch.Commands = []scheduler.Command{
+			{Op: scheduler.OpSetLogic, SetLogic: &scheduler.SetLogic{Logic: scheduler.LogicVersion}},
+		}
+		return e.addFlight(f, e.clock.read()), 0
+	}
 	if !e.leading {
 		return nil, never
 	}
@@ -78,7 +88,9 @@ func (e *Engine) nextFlight() (*flight, time.Duration) {
 
 // cutLine makes a flight of the head of the line.
 func (e *Engine) cutLine() *flight {
-	f := &flight{items: e.line.Cut(make([]batch.Item[doneFunc], 0, min(e.line.Len(), batch.RowsMax)))}
+	f := &flight{rows: e.line.Rows()}
+	f.items = e.line.Cut(make([]batch.Item[doneFunc], 0, min(e.line.Len(), batch.RowsMax)))
+	f.rows -= e.line.Rows()
 	f.batch.Commands = make([]scheduler.Command, len(f.items))
 	for i := range f.items {
 		f.batch.Commands[i] = f.items[i].Command
@@ -102,7 +114,7 @@ func (e *Engine) tickIn() time.Duration {
 func (e *Engine) addFlight(f *flight, now int64) *flight {
 	e.proposal++
 	f.number = e.proposal
-	f.batch.Logic, f.batch.Now = scheduler.LogicVersion, scheduler.Time(now)
+	f.batch.Logic, f.batch.Now = e.entryLogic(), scheduler.Time(now)
 	e.lastStep = now
 	e.flights = append(e.flights, f)
 	return f
@@ -116,9 +128,11 @@ func (e *Engine) launch(f *flight, enc *encoder) {
 		e.failFlight(f, e.ended())
 		return
 	}
+	f.began = e.opts.Now()
 	e.qmu.Lock()
 	f.data = data
 	e.qmu.Unlock()
+	e.opts.Meter.Batch(len(f.batch.Commands), max(f.rows, 1), len(data))
 	wait, err := e.log.Propose(data)
 	if err != nil {
 		e.failFlight(f, fmt.Errorf("propose to the log: %w", err))

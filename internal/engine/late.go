@@ -10,7 +10,8 @@ import (
 )
 
 // late are fields of a finished task that only storage held when it ended: the labels in its body, its last failure. The
-// checkpoint that drops both reads them before. So whoever does not find them in storage any more finds them here.
+// checkpoint that drops the body, and may drop the attempts or add some, reads them before. So whoever does not find them
+// in storage any more finds them here.
 type late struct {
 	id      scheduler.TaskID
 	labels  bool
@@ -27,10 +28,8 @@ func (e *Engine) lateFields(l *late) ([]byte, error) {
 		return *f, nil
 	}
 	var b []byte
-	here := true
 	if l.labels {
 		err := e.opts.Storage.Bodies([]scheduler.TaskID{l.id}, func(_ int, data []byte) error {
-			here = data != nil
 			b = appendLabels(b, data)
 			return nil
 		})
@@ -38,28 +37,26 @@ func (e *Engine) lateFields(l *late) ([]byte, error) {
 			return nil, fmt.Errorf("read body of task %d: %w", l.id, err)
 		}
 	}
-	b, whole, err := e.appendLateFailure(b, l)
+	b, err := e.appendLateFailure(b, l)
 	if err != nil {
 		return nil, err
 	}
-	if f := l.fields.Load(); f != nil && !(here && whole) {
+	// A checkpoint may have come between: it has dropped what was read here, or added attempts of a later generation.
+	if f := l.fields.Load(); f != nil {
 		return *f, nil
 	}
 	return b, nil
 }
 
-func (e *Engine) appendLateFailure(b []byte, l *late) (_ []byte, here bool, err error) {
+func (e *Engine) appendLateFailure(b []byte, l *late) ([]byte, error) {
 	if !l.failure {
-		return b, true, nil
+		return b, nil
 	}
-	data, err := e.opts.Storage.Failure(l.id)
-	if err != nil {
-		return b, false, fmt.Errorf("read failure of task %d: %w", l.id, err)
+	last, err := e.storedLast(l.id)
+	if err != nil || last == nil {
+		return b, err
 	}
-	if data == nil {
-		return b, false, nil
-	}
-	return appendMessage(b, finishedLast, data), true, nil
+	return appendMessage(b, finishedLast, last), nil
 }
 
 // readLate reads the fields of all before a checkpoint drops them from storage. Bodies are read in order of id, many at a
@@ -86,7 +83,7 @@ func (e *Engine) readLate(all []*late) error {
 			return fmt.Errorf("read labels of finished tasks: %w", err)
 		}
 		for i, l := range some {
-			b, _, err := e.appendLateFailure(labels[i], l)
+			b, err := e.appendLateFailure(labels[i], l)
 			if err != nil {
 				return err
 			}

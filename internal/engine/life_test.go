@@ -104,8 +104,8 @@ func TestTaskWhereverItIs(t *testing.T) {
 				})
 				r.restarted(true).wantFates("restarted from the checkpoint")
 				r.restarted(false).wantFates("replayed")
-				if b, f, n := r.storage.counts(); b != 4 || f != 2 || n != 4 {
-					t.Errorf("storage keeps %d bodies, %d failures, %d finished tasks; want 4 (3 live, 1 dead), 2 (1 live, 1 dead), 4", b, f, n)
+				if b, f, n := r.storage.counts(); b != 4 || f != 3 || n != 4 {
+					t.Errorf("storage keeps attempts of %d tasks, %d bodies, %d finished tasks; want 3 (1 live, 1 dead, 1 succeeded), 4 (3 live, 1 dead), 4", f, b, n)
 				}
 			})
 		})
@@ -140,7 +140,7 @@ func TestDeadLetterLivesAgain(t *testing.T) {
 					t.Error("its body is still stored")
 				}
 				if _, ok := r.storage.failures[3]; ok {
-					t.Error("its failure is still stored")
+					t.Error("its attempts are still stored")
 				}
 			})
 		})

@@ -34,7 +34,7 @@ type Storage interface {
 	Save(c *Checkpoint) error
 	// Bodies reads bodies; each gets nil for an absent one. The data is good during the call only.
 	Bodies(ids []scheduler.TaskID, each func(i int, data []byte) error) error
-	// Failure and Finished return copies, or nil.
+	// Failure returns a copy of the encoded storagev1.Attempts, or nil; Finished of the finished row.
 	Failure(id scheduler.TaskID) ([]byte, error)
 	Finished(id scheduler.TaskID) ([]byte, error)
 	// FinishedAfter walks finished tasks in order of id until each says false.
@@ -47,12 +47,21 @@ type Storage interface {
 
 // Checkpoint is what one checkpoint writes.
 type Checkpoint struct {
-	Index        uint64
-	Logic        uint32
-	Rows         func(limit int, buf []scheduler.Row) (rows []scheduler.Row, done bool)
-	Bodies       []Blob // encoded storagev1.Body
-	Failures     []Blob // encoded storagev1.Attempt
-	DropBodies   []scheduler.TaskID
+	Index      uint64
+	Logic      uint32
+	Rows       func(limit int, buf []scheduler.Row) (rows []scheduler.Row, done bool)
+	Bodies     []Blob             // encoded storagev1.Body
+	DropBodies []scheduler.TaskID // bodies alone, those above too
+
+	// Failures are encoded storagev1.Attempts: new attempts, which are added to what is there; the last 10 stay. A task may
+	// come more than once, in order.
+	//
+	// A task's attempts go by DropFailures, or with its finished row if that says FinishedRow.Attempts and Expire deletes
+	// it; by nothing else. So a task that ends with retention gets FinishedRow{Attempts: true} and no DropFailures; one of
+	// which nothing is kept, and one that was deleted or forgotten (DropFinished), gets DropFailures; a dead letter that is
+	// revived (DropFinished) gets none, and goes on with the attempts it had.
+	Failures     []Blob
+	DropFailures []scheduler.TaskID // before Failures is put
 	Finished     []FinishedRow
 	DropFinished []scheduler.TaskID // before Finished is put
 }
@@ -68,6 +77,8 @@ type FinishedRow struct {
 	ID        scheduler.TaskID
 	Dead      bool
 	Gen       uint32
+	Queue     string // Expire deletes the oldest finished tasks of a queue beyond 1,000,000, dead letters apart
+	Attempts  bool   // there is a row of attempts, which goes with it when Expire deletes it
 	ExpiresAt scheduler.Duration
 	Data      []byte // encoded storagev1.Finished
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 
 	"github.com/yardmaster/yardmaster/internal/batch"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
@@ -12,30 +11,32 @@ import (
 // after the entry was applied, or, with an error, on any goroutine but the caller's. It must not block. Whoever proposes
 // much asks Admit first.
 func (e *Engine) Propose(cmd scheduler.Command, done func(Result, error)) {
-	if err := e.enqueue(&cmd, done, false); err != nil {
+	err := e.takes(&cmd)
+	if err == nil {
+		e.qmu.Lock()
+		err = e.add(&cmd, done)
+		e.qmu.Unlock()
+	}
+	if err != nil {
 		go done(Result{}, err)
 	}
 }
 
-// errLineFull says that Admit has to be asked again.
-var errLineFull = errors.New("the line is full")
-
-func (e *Engine) enqueue(cmd *scheduler.Command, done doneFunc, bounded bool) error {
+// takes refuses what mustn't be proposed at all.
+func (e *Engine) takes(cmd *scheduler.Command) error {
 	if err := encodable(cmd); err != nil {
 		return err
 	}
-	if err := e.reserved(cmd); err != nil {
-		return err
-	}
-	e.qmu.Lock()
-	defer e.qmu.Unlock()
+	return e.reserved(cmd)
+}
+
+// add puts a command at the end of the line. Under qmu.
+func (e *Engine) add(cmd *scheduler.Command, done doneFunc) error {
 	switch {
 	case e.stopping:
 		return ErrStopping
 	case !e.leading || e.failed.Load():
 		return ErrNotLeader
-	case bounded && e.lineFull(batch.Rows(cmd)):
-		return errLineFull
 	}
 	e.line.Add(*cmd, done)
 	if len(e.flights) < FlightsMax {
@@ -58,21 +59,16 @@ func (e *Engine) Do(ctx context.Context, cmd scheduler.Command) (Result, error) 
 		res Result
 		err error
 	}
+	if err := e.takes(&cmd); err != nil {
+		return Result{}, err
+	}
 	got := make(chan answer, 1)
-	for rows := batch.Rows(&cmd); ; {
-		if err := e.reserved(&cmd); err != nil {
-			return Result{}, err
-		}
-		if err := e.Admit(ctx, rows); err != nil {
-			return Result{}, err
-		}
-		err := e.enqueue(&cmd, func(r Result, err error) { got <- answer{r, err} }, true)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, errLineFull) {
-			return Result{}, err
-		}
+	a := &admission{rows: batch.Rows(&cmd), cmd: &cmd, done: func(r Result, err error) { got <- answer{r, err} }}
+	if err := e.admit(a); err != nil {
+		return Result{}, err
+	}
+	if err := a.wait(ctx, e); err != nil {
+		return Result{}, err
 	}
 	select {
 	case a := <-got:

@@ -27,6 +27,7 @@ type life struct {
 	ends     map[scheduler.TaskID]scheduler.Finished // of tasks that are dead or kept
 	awaited  map[scheduler.TaskID]*awaiting
 	over     map[scheduler.TaskID]int // ends seen since it is awaited
+	attempts map[scheduler.TaskID][]scheduler.Failed
 }
 
 func newLife(t *bubbleT) *life {
@@ -34,15 +35,23 @@ func newLife(t *bubbleT) *life {
 		rig: startRig(t), t: t.T, rand: rand.New(rand.NewPCG(rapid.Uint64().Draw(t.T, "seed"), 0)), held: map[scheduler.SessionID][]scheduler.Grant{}, payloads: map[scheduler.TaskID]string{},
 		labelled: map[scheduler.TaskID]bool{}, ends: map[scheduler.TaskID]scheduler.Finished{},
 		awaited: map[scheduler.TaskID]*awaiting{}, over: map[scheduler.TaskID]int{},
+		attempts: map[scheduler.TaskID][]scheduler.Failed{},
 	}
 	l.hook(l.observe)
 	return l
 }
 
 func (l *life) observe(eff *scheduler.Effects) {
+	for _, f := range eff.Failed {
+		l.attempts[f.Task] = append(l.attempts[f.Task], f)
+	}
 	for _, f := range eff.Finished {
 		if l.over[f.Task]++; f.ExpiresAt > 0 {
 			l.ends[f.Task] = f
+		}
+		if killed(&f) {
+			l.attempts[f.Task] = append(l.attempts[f.Task], scheduler.Failed{
+				Cause: f.Cause, Attempt: f.Attempts, Gen: f.Gen, Token: f.Token, Cmd: f.Cmd})
 		}
 	}
 	for _, id := range eff.Revived {
@@ -79,7 +88,7 @@ func (l *life) submitSome() {
 			labels = []string{"of", payload}
 		}
 		s := spec(l.t, payload, labels...)
-		s.Policy.MaxAttempts = uint16(l.between(1, 3))
+		s.Policy.MaxAttempts = uint16([]int{1, 2, 3, 30}[l.between(0, 3)])
 		s.Policy.Retention = scheduler.Duration([]time.Duration{0, time.Minute, time.Hour}[l.between(0, 2)])
 		s.Policy.DeadRetention = s.Policy.Retention
 		s.Priority = int8(l.between(-2, 2))
@@ -203,12 +212,14 @@ func (l *life) saveSlowly() {
 // check compares what readers see with what the driver knows.
 func (l *life) check() {
 	synctest.Wait()
+	l.checkFind()
 	l.e.mu.RLock()
 	served := l.e.state.Served()
 	l.e.mu.RUnlock()
 	l.told.mu.Lock()
 	defer l.told.mu.Unlock()
 	for id := scheduler.TaskID(1); int(id) <= len(l.payloads); id++ {
+		l.checkTimeline(id)
 		task, err := l.e.Task(context.Background(), id)
 		fin, ended := l.ends[id]
 		live := l.lives(id)
@@ -244,8 +255,22 @@ func (l *life) checkBody(id scheduler.TaskID, b *storagev1.Body) {
 }
 
 func (l *life) checkFailure(id scheduler.TaskID, gen uint32, last *storagev1.Attempt, want bool) {
-	if (last != nil) != want || want && last.GetDetail().GetMessage() != fmt.Sprintf("gen %d attempt %d", gen, last.GetAttempt()) {
+	if (last != nil) != want {
 		l.t.Fatalf("last failure of task %d gen %d is %v, want one: %v", id, gen, last, want)
+	}
+	if !want {
+		return
+	}
+	all, said := l.attempts[id], ""
+	if fin, ended := l.ends[id]; ended && killed(&fin) {
+		all = all[:len(all)-1] // another than the outcome
+	}
+	f := all[len(all)-1]
+	if f.Cmd >= 0 { // else nobody reported it
+		said = fmt.Sprintf("gen %d attempt %d", gen, f.Attempt)
+	}
+	if last.GetAttempt() != f.Attempt || last.GetDetail().GetMessage() != said {
+		l.t.Fatalf("last failure of task %d gen %d is %v, want that of %+v", id, gen, last, f)
 	}
 }
 
@@ -253,6 +278,11 @@ func (l *life) checkFailure(id scheduler.TaskID, gen uint32, last *storagev1.Att
 func (l *life) checkStorage() {
 	served := get(l.e.mu.RLocker(), &l.e.state).Served()
 	bodies, _, _ := l.storage.counts()
+	for id := range get(&l.storage.mu, &l.storage.failures) {
+		if _, ok := l.storage.finished[id]; !ok && !l.lives(id) {
+			l.t.Fatalf("attempts of task %d are stored, of which nothing is kept", id)
+		}
+	}
 	if c := l.e.Status().Counts; bodies != int(c.Scheduled+c.Pending+c.Leased+c.Dead) {
 		l.t.Fatalf("%d bodies are stored of %d live and %d dead tasks", bodies, c.Scheduled+c.Pending+c.Leased, c.Dead)
 	}

@@ -71,7 +71,7 @@ func (e *Engine) Task(_ context.Context, id scheduler.TaskID) (*Task, error) {
 func (e *Engine) liveTask(id scheduler.TaskID) (*Task, error) {
 	e.mu.RLock()
 	info, live := e.state.Task(id)
-	f, staged := e.stagedFailure(id)
+	last := e.stagedLast(id)
 	e.mu.RUnlock()
 	if !live {
 		return nil, nil
@@ -81,17 +81,13 @@ func (e *Engine) liveTask(id scheduler.TaskID) (*Task, error) {
 	if t.Body, err = e.body(id); err != nil || t.Body == nil || info.Flags&scheduler.FlagHasFailure == 0 {
 		return t, err
 	}
-	data := f.append(nil)
-	if !staged {
-		if data, err = e.opts.Storage.Failure(id); err != nil || data == nil {
+	if last == nil {
+		if last, err = e.storedLast(id); err != nil || last == nil {
 			return t, err
 		}
 	}
-	t.LastFailure = &storagev1.Attempt{}
-	if err := proto.Unmarshal(data, t.LastFailure); err != nil {
-		return nil, fmt.Errorf("decode failure of task %d: %w", id, err)
-	}
-	return t, nil
+	t.LastFailure, err = decodeAttempt(id, last)
+	return t, err
 }
 
 // finishedTask adds the body to a dead letter: it is still there.
@@ -139,6 +135,27 @@ func (e *Engine) Queues() []scheduler.QueueInfo {
 	return e.state.Queues()
 }
 
+// Queue returns one queue, or false.
+func (e *Engine) Queue(name string) (scheduler.QueueInfo, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.state.Queue(name)
+}
+
+// ExplainQueue says why a queue's tasks wait; false: there is no such queue.
+func (e *Engine) ExplainQueue(name string) (scheduler.QueueExplanation, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.state.ExplainQueue(name)
+}
+
+// Recallable returns unstarted leases that should be given up by their workers, at most so many.
+func (e *Engine) Recallable(most int) []scheduler.RecallItem {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.state.Recallable(most, nil)
+}
+
 // Sessions returns all sessions, by worker's name, then id.
 func (e *Engine) Sessions() []scheduler.SessionInfo {
 	e.mu.RLock()
@@ -164,11 +181,12 @@ func (e *Engine) Hash() uint64 {
 func (e *Engine) Status() Status {
 	s := Status{
 		CheckpointIndex: e.opts.Storage.DurableIndex(), StoreBytes: e.opts.Storage.Bytes(), DiskFree: e.diskFree.Load(),
-		Leading: e.Leading(), Started: scheduler.Time(e.started.UnixNano()),
+		Leading: e.Leading(), Started: scheduler.Time(e.started.UnixNano()), Totals: e.totals.read(),
 	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	s.Term, s.AppliedIndex, s.Now = e.state.Term(), e.applied, e.state.Now()
 	s.Counts, s.Limits = e.state.Counts(), e.state.Limits()
+	s.Logic, s.LastPosition = e.state.Logic(), e.state.LastPosition()
 	return s
 }

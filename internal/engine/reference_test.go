@@ -85,11 +85,12 @@ func hashToProto(h *scheduler.Hash128) []byte {
 }
 
 // referenceFinished is the stored form of an end.
-func referenceFinished(fin *scheduler.Finished, body *storagev1.Body, outcome *storagev1.Detail, last *storagev1.Attempt) *storagev1.Finished {
+func referenceFinished(fin *scheduler.Finished, body *storagev1.Body, outcome *storagev1.Detail, last *storagev1.Attempt, tried bool) *storagev1.Finished {
 	return &storagev1.Finished{
 		State: uint32(fin.State), Cause: uint32(fin.Cause), Gen: fin.Gen, Attempts: fin.Attempts, Losses: fin.Losses,
 		Submitted: int64(fin.Submitted), Finished: int64(fin.At), ExpiresAt: int64(fin.ExpiresAt), Token: uint64(fin.Token),
-		Session: uint64(fin.Session), Worker: fin.Worker, LastFailure: last, Detail: outcome, Labels: body.GetLabels(),
+		Session: uint64(fin.Session), Worker: fin.Worker, LastFailure: last, Detail: outcome, Labels: body.GetLabels(), Granted: int64(fin.Granted),
+		HasAttempts: tried,
 		Spec: specToProto(&scheduler.TaskSpec{
 			Kind: fin.Kind, Queue: fin.Queue, Require: fin.Require, Priority: fin.Priority, Weight: fin.Weight,
 			HasLabels: fin.HasLabels, StartBy: fin.StartBy, Deadline: fin.Deadline, Policy: fin.Policy, PayloadBytes: fin.PayloadBytes,

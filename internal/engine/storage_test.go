@@ -9,7 +9,9 @@ import (
 	"slices"
 	"sync"
 
+	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"google.golang.org/protobuf/proto"
 )
 
 // testStorage is a storage in memory, with the promises of package store: a checkpoint is all there or not at all.
@@ -33,6 +35,7 @@ type testStorage struct {
 	inExpire   func()
 
 	inBodies   func() // called before Bodies
+	inFailure  func() // called before Failure
 	inFinished func() // called before and after FinishedAfter
 	keep       bool   // Save keeps nothing but its index (benchmarks)
 }
@@ -120,12 +123,18 @@ func (s *testStorage) Save(c *Checkpoint) error {
 	for _, b := range c.Bodies {
 		s.bodies[b.ID] = bytes.Clone(b.Data)
 	}
+	for _, id := range c.DropFailures {
+		delete(s.failures, id)
+	}
 	for _, b := range c.Failures {
-		s.failures[b.ID] = bytes.Clone(b.Data)
+		merged, err := mergeAttempts(s.failures[b.ID], b.Data)
+		if err != nil {
+			return err
+		}
+		s.failures[b.ID] = merged
 	}
 	for _, id := range c.DropBodies {
 		delete(s.bodies, id)
-		delete(s.failures, id)
 	}
 	for _, id := range c.DropFinished {
 		delete(s.finished, id)
@@ -136,6 +145,22 @@ func (s *testStorage) Save(c *Checkpoint) error {
 		s.finished[f.ID] = f
 	}
 	return nil
+}
+
+// mergeAttempts adds new attempts to those that are there.
+func mergeAttempts(old, added []byte) ([]byte, error) {
+	var a, b storagev1.Attempts
+	if err := errors.Join(proto.Unmarshal(old, &a), proto.Unmarshal(added, &b)); err != nil {
+		return nil, err
+	}
+	if a.Cause != 0 || a.Attempt != 0 || a.Detail != nil {
+		a.List = append([]*storagev1.Attempt{{Cause: a.Cause, Attempt: a.Attempt, Detail: a.Detail}}, a.List...)
+	}
+	m := &storagev1.Attempts{List: append(a.List, b.List...), Earlier: a.Earlier + b.Earlier}
+	if n := len(m.List) - AttemptsMax; n > 0 {
+		m.List, m.Earlier = m.List[n:], m.Earlier+uint32(n)
+	}
+	return proto.Marshal(m)
 }
 
 func (s *testStorage) Bodies(ids []scheduler.TaskID, each func(i int, data []byte) error) error {
@@ -157,6 +182,9 @@ func (s *testStorage) Bodies(ids []scheduler.TaskID, each func(i int, data []byt
 }
 
 func (s *testStorage) Failure(id scheduler.TaskID) ([]byte, error) {
+	if look := get(&s.mu, &s.inFailure); look != nil {
+		look()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return bytes.Clone(s.failures[id]), nil
@@ -204,6 +232,9 @@ func (s *testStorage) Expire(served scheduler.Duration, most int) (deleted int, 
 		f := s.finished[id]
 		if f.ExpiresAt <= served && !f.Dead && deleted < most {
 			delete(s.finished, id)
+			if f.Attempts {
+				delete(s.failures, id)
+			}
 			deleted++
 			continue
 		}

@@ -1,5 +1,7 @@
 package engine
 
+import "github.com/yardmaster/yardmaster/internal/scheduler"
+
 // termLoop follows the log's leadership: a new term is begun before anything else, a lost one ends at once.
 func (e *Engine) termLoop() {
 	for {
@@ -24,7 +26,7 @@ func (e *Engine) turn(l Leadership) {
 		return // said before
 	}
 	was := e.elected
-	e.elected, e.begin, e.leading = 0, 0, false
+	e.elected, e.begin, e.leading, e.upgrade = 0, 0, false, upgrade{}
 	e.notify()
 	e.qmu.Unlock()
 	e.failLine(ErrNotLeader)
@@ -38,11 +40,16 @@ func (e *Engine) turn(l Leadership) {
 	e.qmu.Unlock()
 }
 
-// termBegan opens for business: the term's BeginTerm is durable and applied. On the apply goroutine, under omu.
+// termBegan opens for business: the term's BeginTerm is durable and applied. If that was under older rules, it has them
+// changed first, and is called again. On the apply goroutine, under omu.
 func (e *Engine) termBegan(term uint64) {
 	e.mu.RLock()
-	sessions, now := e.state.Sessions(), e.state.Now()
+	sessions, now, logic := e.state.Sessions(), e.state.Now(), e.state.Logic()
 	e.mu.RUnlock()
+	if logic < scheduler.LogicVersion {
+		e.beginUpgrade(term, logic)
+		return
+	}
 	e.qmu.Lock()
 	if term != e.elected { // leadership changed meanwhile
 		e.qmu.Unlock()
@@ -51,7 +58,7 @@ func (e *Engine) termBegan(term uint64) {
 	e.leading = true
 	e.notify()
 	e.qmu.Unlock()
-	e.logger.Info("leading", "term", term, "index", e.applied, "sessions", len(sessions))
+	e.logger.Info("leading", "term", term, "index", e.applied, "sessions", len(sessions), "logic", logic)
 	if e.observer != nil {
 		e.observing = true
 		e.observer.TermBegan(term, now, sessions)

@@ -6,47 +6,43 @@ import "github.com/yardmaster/yardmaster/internal/scheduler"
 // that steps fill, and, while a checkpoint is being saved, the sealed one, which is only read.
 type unsaved struct {
 	bodies       bodyLine
-	failures     map[scheduler.TaskID]failure
-	dropBodies   []scheduler.TaskID // of tasks whose body or failure the sealed one or storage holds
+	attempts     map[scheduler.TaskID]attempts
+	dropBodies   []scheduler.TaskID // of tasks whose body the sealed one or storage holds
+	dropAttempts []scheduler.TaskID // of tasks of which nothing is kept, and whose attempts they may hold
 	ended        endLine
 	dropFinished map[scheduler.TaskID]struct{}
 	late         []*late // to be read before storage drops it
+	encoded      arena   // of ends and attempts
 	bytes        int
-}
-
-// failure is the last failed attempt of a live task.
-type failure struct {
-	cause   scheduler.Cause
-	attempt uint32
-	detail  []byte // encoded storagev1.Detail; empty: there was no report
 }
 
 func newUnsaved() *unsaved {
 	return &unsaved{
-		failures: map[scheduler.TaskID]failure{}, ended: endLine{at: map[scheduler.TaskID]int32{}},
+		attempts: map[scheduler.TaskID]attempts{}, ended: endLine{at: map[scheduler.TaskID]int32{}},
 		dropFinished: map[scheduler.TaskID]struct{}{},
 	}
 }
 
 func (u *unsaved) empty() bool {
-	return len(u.bodies.list)+len(u.failures)+len(u.dropBodies)+len(u.ended.list)+len(u.dropFinished) == 0
+	return len(u.bodies.list)+len(u.attempts)+len(u.dropBodies)+len(u.dropAttempts)+len(u.ended.list)+len(u.dropFinished) == 0
 }
 
 // spareMax bounds the lists and maps that are used again.
-const spareMax = 4 * CheckpointRows
+const spareMax = CheckpointLooks / 2
 
 // reuse makes an empty one out of one that was saved. Its finished tasks may still be in readers' hands and are left alone.
 func (u *unsaved) reuse() *unsaved {
-	if len(u.bodies.list) > spareMax || len(u.dropBodies) > spareMax || len(u.ended.at) > spareMax || len(u.failures) > spareMax {
+	if len(u.bodies.list) > spareMax || len(u.dropBodies) > spareMax || len(u.ended.at) > spareMax || len(u.attempts) > spareMax {
 		return newUnsaved()
 	}
 	clear(u.bodies.list)
-	clear(u.failures)
+	clear(u.attempts)
 	clear(u.ended.at)
 	clear(u.dropFinished)
 	return &unsaved{
-		bodies: bodyLine{list: u.bodies.list[:0]}, failures: u.failures, dropBodies: u.dropBodies[:0],
-		ended: endLine{at: u.ended.at, list: make([]finished, 0, len(u.ended.list))}, dropFinished: u.dropFinished,
+		bodies: bodyLine{list: u.bodies.list[:0]}, attempts: u.attempts, dropBodies: u.dropBodies[:0],
+		dropAttempts: u.dropAttempts[:0],
+		ended:        endLine{at: u.ended.at, list: make([]finished, 0, len(u.ended.list))}, dropFinished: u.dropFinished,
 	}
 }
 
@@ -59,11 +55,9 @@ func (e *Engine) stage(b *scheduler.Batch) {
 		u.bodies.add(st.Task, body)
 		u.bytes += len(body)
 	}
+	now := e.state.Now()
 	for i := range eff.Failed {
-		fd := &eff.Failed[i]
-		f := failure{cause: fd.Cause, attempt: fd.Attempt, detail: detailOf(b, fd.Cmd, fd.Item)}
-		u.bytes += len(f.detail) - len(u.failures[fd.Task].detail)
-		u.failures[fd.Task] = f
+		e.stageFailed(b, &eff.Failed[i], now)
 	}
 	for i := range eff.Finished {
 		e.stageFinished(b, &eff.Finished[i])
@@ -74,13 +68,14 @@ func (e *Engine) stage(b *scheduler.Batch) {
 		if _, live := e.state.Task(id); live {
 			u.ended.remove(id)
 		}
-		for p := range e.lists {
+		for p := range e.finds {
 			p.revived = append(p.revived, id)
 		}
 	}
 	for _, id := range eff.Forgotten {
 		u.ended.remove(id)
 		u.dropFinished[id] = struct{}{}
+		e.dropAttempts(id)
 		e.dropBody(id)
 	}
 }
@@ -99,19 +94,39 @@ func (e *Engine) stageFinished(b *scheduler.Batch, fin *scheduler.Finished) {
 		}
 		delete(e.waiters, fin.Task)
 	}
+	if fin.ExpiresAt == 0 && e.hasAttempts(fin) {
+		e.dropAttempts(fin.Task)
+	}
 	if fin.State != scheduler.Dead || fin.ExpiresAt == 0 {
 		e.dropBody(fin.Task)
 	}
 }
 
-// dropBody lets go of a body and failure wherever they are. A failure is never older than its body, so that a body of
-// this generation means that no earlier one and no storage holds either.
+// hasAttempts reports whether attempts of a task that ends may be kept: of this generation, or of one before that a dead
+// letter was retried from.
+func (e *Engine) hasAttempts(fin *scheduler.Finished) bool {
+	if fin.HasFailure || fin.Gen > 1 {
+		return true
+	}
+	return len(e.live.attempts) > 0 && e.live.attempts[fin.Task].list != nil
+}
+
+// dropAttempts lets go of attempts wherever they are. An attempt is never older than its task's body, so that a body in
+// the live buffer means that nothing else holds any: it goes before dropBody.
+func (e *Engine) dropAttempts(id scheduler.TaskID) {
+	u := e.live
+	if a, ok := u.attempts[id]; ok {
+		u.bytes -= a.bytes
+		delete(u.attempts, id)
+	}
+	if _, here := u.bodies.get(id); !here {
+		u.dropAttempts = append(u.dropAttempts, id)
+	}
+}
+
+// dropBody lets go of a body wherever it is.
 func (e *Engine) dropBody(id scheduler.TaskID) {
 	u := e.live
-	if f, ok := u.failures[id]; ok {
-		u.bytes -= len(f.detail)
-		delete(u.failures, id)
-	}
 	if size, here := u.bodies.drop(id); here {
 		u.bytes -= size
 		return
@@ -135,17 +150,6 @@ func (e *Engine) stagedBody(id scheduler.TaskID) ([]byte, bool) {
 		return e.sealed.bodies.get(id)
 	}
 	return nil, false
-}
-
-func (e *Engine) stagedFailure(id scheduler.TaskID) (failure, bool) {
-	if f, ok := e.live.failures[id]; ok {
-		return f, true
-	}
-	if e.sealed != nil {
-		f, ok := e.sealed.failures[id]
-		return f, ok
-	}
-	return failure{}, false
 }
 
 // stagedFinished looks a finished task up in the buffers. known: the answer is final, !ok means that there is none.

@@ -188,9 +188,14 @@ func TestCancelRetryAndExplain(t *testing.T) {
 // TestExplainTexts: each condition of the matcher has a sentence that names a cure.
 func TestExplainTexts(t *testing.T) {
 	task := &scheduler.TaskInfo{Kind: "k", Queue: "q", Weight: 2, Worker: "w"}
-	for code := scheduler.ReasonQueuePaused; code <= scheduler.ReasonLeased; code++ {
+	queue := &scheduler.QueueInfo{Name: "q", Leased: 3, MaxLeases: 3}
+	for code := scheduler.ReasonQueuePaused; code <= scheduler.ReasonQueueEmpty; code++ {
+		if code == scheduler.ReasonTerminal {
+			continue // explainEnd's
+		}
 		for _, n := range []int{1, 1000} {
-			text := detail(task, &scheduler.Reason{Code: code, Count: n, Example: "w7", Label: scheduler.Label{Key: "gpu", Value: "yes"}, Until: 1e18}, n > 1, 1)
+			x := &situation{task: task, queue: queue, running: n > 1, now: 1}
+			text := x.detail(&scheduler.Reason{Code: code, Count: n, Example: "w7", Label: scheduler.Label{Key: "gpu", Value: "yes"}, Until: 1e18})
 			if !strings.HasSuffix(text, ".") || len(text) < 40 || strings.Contains(text, "%!") {
 				t.Errorf("%d: %q", code, text)
 			}

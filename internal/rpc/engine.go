@@ -6,6 +6,7 @@ import (
 	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/engine"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"github.com/yardmaster/yardmaster/internal/watch"
 )
 
 // Engine is what the shell needs of internal/engine.
@@ -23,18 +24,31 @@ type Engine interface {
 	Now() scheduler.Time
 	// Task returns a task. Errors: ErrNoTask, ErrNotRetained.
 	Task(ctx context.Context, id scheduler.TaskID) (*engine.Task, error)
-	// List returns tasks in order of id, and whether there are more.
-	List(ctx context.Context, f engine.ListFilter) ([]*engine.Task, bool, error)
+	// FindPage returns tasks in order of id, after a bounded number of looks.
+	FindPage(ctx context.Context, f engine.ListFilter) (*engine.Listed, error)
+	// Timeline returns what happened to a task. Errors: as Task.
+	Timeline(ctx context.Context, id scheduler.TaskID) (*engine.Timeline, error)
+	// Events is the ring of events, numbered by position; the same one throughout.
+	Events() *watch.Ring[engine.Event]
+	// WatchTask signals, at least once after each change of a task, that it has changed. stop ends it.
+	WatchTask(id scheduler.TaskID) (changed <-chan struct{}, stop func())
 	// Await calls each on the caller's goroutine as tasks end, and returns when all have been delivered.
 	Await(ctx context.Context, ids []scheduler.TaskID, each func(scheduler.TaskID, *storagev1.Finished, error) error) error
 	// Explain says why a live task is where it is.
 	Explain(id scheduler.TaskID) (scheduler.Explanation, error)
 	// Queues, by name.
 	Queues() []scheduler.QueueInfo
+	// Queue returns one queue, or false.
+	Queue(name string) (scheduler.QueueInfo, bool)
+	// ExplainQueue says why a queue's tasks wait; false: there is no such queue.
+	ExplainQueue(name string) (scheduler.QueueExplanation, bool)
 	// Sessions, by worker's name, then id.
 	Sessions() []scheduler.SessionInfo
 	// SessionLeases returns the first tokens of a session.
 	SessionLeases(id scheduler.SessionID, most int) []scheduler.LeaseInfo
+	// Recallable returns unstarted leases that their workers should give up, as far as the log tells, at most so many. It
+	// is cheap if there are none.
+	Recallable(most int) []scheduler.RecallItem
 	// Bodies calls each with encoded storagev1.Body, good during the call only; nil: the lease is over.
 	Bodies(ids []scheduler.TaskID, each func(i int, body []byte) error) error
 	// Status is the coordinator's state in one look.

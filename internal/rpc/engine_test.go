@@ -11,6 +11,7 @@ import (
 	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/engine"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"github.com/yardmaster/yardmaster/internal/watch"
 )
 
 // fakeEngine is the real core behind the Engine interface, without log and store: a step is durable at once. It can be
@@ -32,6 +33,15 @@ type fakeEngine struct {
 	finished map[scheduler.TaskID]*storagev1.Finished
 	waiters  []chan struct{} // closed after each step
 	limits   scheduler.Limits
+
+	recallable []scheduler.RecallItem             // scripted
+	recallMost int                                // what the last call asked for
+	settings   map[string]*scheduler.QueueCommand // of queues, by name
+	ring       *watch.Ring[engine.Event]
+	watchers   map[chan struct{}]scheduler.TaskID
+	attempts   map[scheduler.TaskID][]*storagev1.Attempt
+	explains   map[string]scheduler.QueueExplanation
+	looks      int // of a FindPage; 0: no bound
 }
 
 type proposed struct {
@@ -43,7 +53,10 @@ func newFakeEngine() *fakeEngine {
 	return &fakeEngine{
 		kick: make(chan struct{}, 1), done: make(chan struct{}), core: scheduler.New(),
 		bodies: map[scheduler.TaskID][]byte{}, finished: map[scheduler.TaskID]*storagev1.Finished{},
-		limits: scheduler.Limits{MaxTasks: 1000, Depth: 500},
+		limits:   scheduler.Limits{MaxTasks: 1000, Depth: 500},
+		settings: map[string]*scheduler.QueueCommand{}, ring: watch.NewRing[engine.Event](1000, 0),
+		watchers: map[chan struct{}]scheduler.TaskID{}, attempts: map[scheduler.TaskID][]*storagev1.Attempt{},
+		explains: map[string]scheduler.QueueExplanation{},
 	}
 }
 
@@ -97,6 +110,12 @@ func (f *fakeEngine) step() {
 		close(w)
 	}
 	f.waiters = nil
+	for w := range f.watchers { // more often than a task changes
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
 	if f.eff.More {
 		f.poke()
 	}
@@ -106,8 +125,13 @@ func (f *fakeEngine) step() {
 // apply runs the core. Under mu.
 func (f *fakeEngine) apply(batch []proposed) []engine.Result {
 	b := &scheduler.Batch{Logic: scheduler.LogicVersion, Now: scheduler.Time(time.Now().UnixNano())}
-	for _, p := range batch {
-		b.Commands = append(b.Commands, p.cmd)
+	answered, staged := map[int]engine.Result{}, map[string]uint64{}
+	for i, p := range batch {
+		cmd, res, done := f.beforeCore(p.cmd, staged)
+		if done {
+			answered[i] = res
+		}
+		b.Commands = append(b.Commands, cmd)
 		f.commands = append(f.commands, p.cmd)
 	}
 	f.core.Apply(b, &f.eff)
@@ -130,6 +154,14 @@ func (f *fakeEngine) apply(batch []proposed) []engine.Result {
 			Reply: r, Now: f.core.Now(), IDs: slices.Clone(f.eff.IDs[r.IDs.From:r.IDs.To]), Old: slices.Clone(f.eff.Indexes[r.Old.From:r.Old.To]),
 			Items: slices.Clone(f.eff.Items[r.Items.From:r.Items.To]), Stop: slices.Clone(f.eff.Tokens[r.Stop.From:r.Stop.To]),
 			Answers: slices.Clone(f.eff.Answers[r.Answers.From:r.Answers.To]),
+		}
+		if res, ok := answered[i]; ok {
+			results[i] = res
+		}
+		if c := batch[i].cmd.Cancel; c != nil && c.Purge {
+			for _, item := range results[i].Items {
+				delete(f.finished, item.ID)
+			}
 		}
 	}
 	return results
@@ -250,30 +282,6 @@ func (f *fakeEngine) Task(_ context.Context, id scheduler.TaskID) (*engine.Task,
 	return nil, engine.ErrNotRetained
 }
 
-func (f *fakeEngine) List(ctx context.Context, x engine.ListFilter) (all []*engine.Task, more bool, err error) {
-	f.mu.Lock()
-	last := f.core.LastTask()
-	f.mu.Unlock()
-	for id := x.After + 1; id <= last; id++ {
-		t, err := f.Task(ctx, id)
-		if err != nil {
-			continue
-		}
-		state := scheduler.TaskState(t.Finished.GetState())
-		if t.Live != nil {
-			state = t.Live.State
-		}
-		if len(x.States) > 0 && !slices.Contains(x.States, state) {
-			continue
-		}
-		if len(all) == x.Max {
-			return all, true, nil
-		}
-		all = append(all, t)
-	}
-	return all, false, nil
-}
-
 func (f *fakeEngine) Await(ctx context.Context, ids []scheduler.TaskID, each func(scheduler.TaskID, *storagev1.Finished, error) error) error {
 	left := slices.Clone(ids)
 	for {
@@ -316,12 +324,6 @@ func (f *fakeEngine) Explain(id scheduler.TaskID) (scheduler.Explanation, error)
 	return scheduler.Explanation{}, engine.ErrNotRetained
 }
 
-func (f *fakeEngine) Queues() []scheduler.QueueInfo {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.core.Queues()
-}
-
 func (f *fakeEngine) Sessions() []scheduler.SessionInfo {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -349,7 +351,13 @@ func (f *fakeEngine) Bodies(ids []scheduler.TaskID, each func(int, []byte) error
 func (f *fakeEngine) Status() engine.Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return engine.Status{Leading: true, Term: f.core.Term(), Now: f.core.Now(), Counts: f.core.Counts(), Limits: f.limits}
+	return engine.Status{
+		Leading: true, Term: f.core.Term(), Now: f.core.Now(), Counts: f.core.Counts(), Limits: f.limits, Logic: scheduler.LogicVersion,
+		LastPosition: f.ring.Last(),
+		Totals: engine.Totals{
+			Submitted: 1, Granted: 2, Succeeded: 3, FailedAttempts: 4, Dead: 5, Cancelled: 6, Expired: 7, RejectedOutcomes: 8, Returned: 9,
+		},
+	}
 }
 
 func (f *fakeEngine) Hash() uint64 { return 0xabc }

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -23,6 +24,7 @@ type entry struct {
 	acts    session.Actions // what m asked for and wasn't performed
 	st      *stream         // nil: none. Invariant: st.id is m.Stream()
 	remote  string          // of the last stream
+	version uint32          // likewise, of its protocol; 0: there was none in this term
 	touched bool            // in registry.touched
 }
 
@@ -43,6 +45,10 @@ func (e *entry) perform() {
 	for i := range e.acts.Propose {
 		e.propose(e.acts.Propose[i])
 	}
+	var notices []session.Notice
+	if e.r.events != nil {
+		notices = slices.Clone(e.acts.Notices)
+	}
 	if e.acts.Wake && e.st != nil {
 		e.st.wake()
 	}
@@ -50,6 +56,9 @@ func (e *entry) perform() {
 	e.live.Store(e.st != nil)
 	e.wakeAt.Store(e.m.NextWake())
 	e.mu.Unlock()
+	if len(notices) > 0 {
+		e.tell(notices)
+	}
 }
 
 func (e *entry) propose(c scheduler.Command) {
@@ -112,14 +121,14 @@ func (e *entry) forget() {
 }
 
 // opened installs a stream whose Open or Resume was applied.
-func (e *entry) opened(st *stream, attach uint64, known []session.Known) {
+func (e *entry) opened(st *stream, version uint32, attach uint64, known []session.Known) {
 	now := e.r.now()
 	e.mu.Lock()
 	if old := e.st; old != nil && old != st {
 		old.end(endError(session.EndReplaced))
 	}
-	e.m.Opened(now, st.id, attach, known, &e.acts)
-	e.st, e.remote = st, st.remote
+	e.m.Opened(now, st.id, version, attach, known, &e.acts)
+	e.st, e.remote, e.version = st, st.remote, version
 	if !st.bind(e) { // it has ended while the Hello was in flight
 		e.st = nil
 		e.m.StreamBroken(st.id, &e.acts)

@@ -37,6 +37,7 @@ const (
 	ReasonLimitSessions  = "LIMIT_SESSIONS"
 	ReasonLimitProducers = "LIMIT_PRODUCERS"
 	ReasonLimitKeys      = "LIMIT_KEYS"
+	ReasonLimitWatchers  = "LIMIT_WATCHERS"
 	ReasonDisk           = "DISK_RESERVE"     // RESOURCE_EXHAUSTED
 	ReasonNotLeader      = "NOT_LEADER"       // UNAVAILABLE
 	ReasonStopping       = "STOPPING"         // UNAVAILABLE
@@ -121,9 +122,9 @@ func engineError(err error) (known bool, mapped error) {
 	case errors.Is(err, engine.ErrStopping):
 		return true, refuse(codes.Unavailable, ReasonStopping, retryStopping, "the coordinator is stopping")
 	case errors.Is(err, engine.ErrNoTask):
-		return true, refuse(codes.NotFound, ReasonUnknownTask, 0, "no such task")
+		return true, refuse(codes.NotFound, ReasonUnknownTask, 0, "task_id: no task has this id yet: check it")
 	case errors.Is(err, engine.ErrNotRetained):
-		return true, refuse(codes.NotFound, ReasonNotRetained, 0, "the task has ended and its retention is over")
+		return true, refuse(codes.NotFound, ReasonNotRetained, 0, "task_id: the task has ended and its retention is over: submit with a longer retention, or await it")
 	case errors.Is(err, engine.ErrDiskReserve):
 		return true, refuse(codes.ResourceExhausted, ReasonDisk, retryDisk, err.Error())
 	case errors.Is(err, context.Canceled):
@@ -143,61 +144,93 @@ func codeError(code scheduler.Code, what string) error {
 	case scheduler.CodeOK:
 		return nil
 	case scheduler.CodeNotFound:
-		return refuse(codes.NotFound, ReasonUnknownQueue, 0, "no queue "+quote(what))
+		return unknownQueue(what)
 	case scheduler.CodeLimitQueues:
 		return limitQueues()
 	case scheduler.CodeInvalid:
-		return refuse(codes.InvalidArgument, ReasonInvalid, 0, "the request breaks a limit")
+		return refuse(codes.InvalidArgument, ReasonInvalid, 0, "the request breaks a limit of the core that this server doesn't check: please report it")
 	}
 	return refuse(codes.Internal, ReasonInternal, 0, "unexpected answer "+code.String())
 }
 
-func limitQueues(meta ...string) error {
-	return refuse(codes.ResourceExhausted, ReasonLimitQueues, retryLimit,
-		fmt.Sprintf("there are %d queues, the most there may be: use fewer, and labels to tell tasks apart", scheduler.QueuesMax), meta...)
+func unknownQueue(name string) error {
+	return refuse(codes.NotFound, ReasonUnknownQueue, 0, "no queue "+quote(name)+": it is made by its first submit or by yardctl queue configure")
 }
 
-// submitError maps the core's refusal of a Submit.
+// limitText says that there are too many of something: what, the limit, how many there are, and the cure.
+func limitText(what string, limit, have uint64, cure string) string {
+	return fmt.Sprintf("%s: want at most %d, there are %d: %s", what, limit, have, cure)
+}
+
+func limitQueues(meta ...string) error {
+	return refuse(codes.ResourceExhausted, ReasonLimitQueues, retryLimit,
+		limitText("queues", scheduler.QueuesMax, scheduler.QueuesMax, "use fewer, and labels to tell tasks apart"), meta...)
+}
+
+// submitError maps the core's refusal of a Submit. limits.Depth is that of the queue concerned.
 func submitError(res engine.Result, tasks []scheduler.TaskSpec, limits scheduler.Limits) error {
 	i := int(res.Index)
 	at, queue := []string{"index", strconv.Itoa(i)}, ""
 	if i < len(tasks) {
 		queue = tasks[i].Queue
 	}
-	limit := func(reason, format string, args ...any) error {
-		return refuse(codes.ResourceExhausted, reason, retryLimit, fmt.Sprintf("tasks[%d]: ", i)+fmt.Sprintf(format, args...), at...)
+	limit := func(reason, what string, most uint64, cure string) error {
+		return refuse(codes.ResourceExhausted, reason, retryLimit, fmt.Sprintf("tasks[%d]: ", i)+limitText(what, most, most, cure), at...)
 	}
 	switch res.Code {
 	case scheduler.CodeOK:
 		return nil
 	case scheduler.CodeKeyConflict:
-		message := fmt.Sprintf("tasks[%d].idempotency_key was used with another spec by task %d", i, res.First)
-		if res.First == 0 {
-			message = fmt.Sprintf("tasks[%d].idempotency_key stands in the same request with another spec", i)
-		}
-		return refuse(codes.AlreadyExists, ReasonKeyConflict, 0, message,
-			append(at, "task_id", strconv.FormatUint(uint64(res.First), 10))...)
+		return keyConflict(i, res.First, at)
 	case scheduler.CodeProducerWindow:
-		return refuse(codes.FailedPrecondition, ReasonProducerWindow, 0,
-			"the request number is outside the producer's window, or the producer was forgotten after an hour; nothing was carried out")
+		return refuse(codes.FailedPrecondition, ReasonProducerWindow, 0, fmt.Sprintf(
+			"producer.number: want one within the producer's window of %d, or 1 of a new producer (one unused for an hour is forgotten); nothing was carried out: draw a new producer id and start at 1",
+			scheduler.ProducerWindow))
 	case scheduler.CodeLimitTasks:
-		return limit(ReasonLimitTasks, "the cluster holds %d unfinished tasks, the most it may: wait, or raise --max-tasks", limits.MaxTasks)
+		return limit(ReasonLimitTasks, "unfinished tasks of the cluster", limits.MaxTasks, "wait, or raise --max-tasks")
 	case scheduler.CodeLimitDepth:
-		return limit(ReasonLimitDepth, "queue %q is at its limit of %d unfinished tasks: wait, or add workers", queue, limits.Depth)
+		return depthError(i, queue, tasks, limits.Depth, at)
 	case scheduler.CodeLimitShapes:
-		return limit(ReasonLimitShapes, "queue %q has %d combinations of kind, require and weight among its unfinished tasks, the most it may: use fewer, or another queue",
-			queue, scheduler.ShapesMax)
+		return limit(ReasonLimitShapes, "combinations of kind, require and weight among the unfinished tasks of queue "+quote(queue), scheduler.ShapesMax,
+			"use fewer, or another queue")
 	case scheduler.CodeLimitQueues:
 		return limitQueues(at...)
 	case scheduler.CodeLimitProducers:
 		return refuse(codes.ResourceExhausted, ReasonLimitProducers, retryLimit,
-			fmt.Sprintf("%d producers were in use within 10 minutes, the most there may be: share clients", scheduler.ProducersMax))
+			limitText("producers used within 10 minutes", scheduler.ProducersMax, scheduler.ProducersMax, "share clients between submitters"))
 	case scheduler.CodeLimitKeys:
-		return limit(ReasonLimitKeys, "%d idempotency keys are kept, the most there may be: use producers in place of keys", scheduler.KeysMax)
+		return limit(ReasonLimitKeys, "idempotency keys", scheduler.KeysMax, "use producers in place of keys")
 	case scheduler.CodeInvalid:
-		return refuse(codes.InvalidArgument, ReasonInvalid, 0, fmt.Sprintf("tasks[%d] breaks a limit", i), at...)
+		return refuse(codes.InvalidArgument, ReasonInvalid, 0, fmt.Sprintf("tasks[%d] breaks a limit of the core that this server doesn't check: please report it", i), at...)
 	}
 	return refuse(codes.Internal, ReasonInternal, 0, "unexpected answer "+res.Code.String())
+}
+
+func keyConflict(i int, other scheduler.TaskID, at []string) error {
+	message := fmt.Sprintf("tasks[%d].idempotency_key: want the spec that it was used with by task %d, got another: send the same spec, or another key", i, other)
+	if other == 0 {
+		message = fmt.Sprintf("tasks[%d].idempotency_key: stands in the same request with another spec: send the same spec, or another key", i)
+	}
+	return refuse(codes.AlreadyExists, ReasonKeyConflict, 0, message,
+		append(at, "task_id", strconv.FormatUint(uint64(other), 10))...)
+}
+
+// depthError tells a queue that is full from a batch that is larger than the queue may ever be.
+func depthError(i int, queue string, tasks []scheduler.TaskSpec, depth uint64, at []string) error {
+	n := uint64(0)
+	for j := range tasks {
+		if tasks[j].Queue == queue {
+			n++
+		}
+	}
+	retry := retryLimit
+	message := fmt.Sprintf("tasks[%d]: unfinished tasks of queue %s: want at most %d, and it is full: wait, add workers, or raise its depth_limit (yardctl queue configure --depth)",
+		i, quote(queue), depth)
+	if n > depth {
+		retry = 0
+		message = fmt.Sprintf("tasks: queue %s may hold %d unfinished tasks, got %d in one batch: split the batch, or raise its depth_limit (yardctl queue configure --depth)", quote(queue), depth, n)
+	}
+	return refuse(codes.ResourceExhausted, ReasonLimitDepth, retry, message, at...)
 }
 
 // helloError maps the core's refusal of a session.
@@ -205,10 +238,10 @@ func helloError(code scheduler.Code, worker string) error {
 	switch code {
 	case scheduler.CodeNameTaken:
 		return refuse(codes.AlreadyExists, ReasonNameTaken, 0,
-			"another live process is the worker "+quote(worker)+": give this one another --name, or stop the other")
+			"hello.worker_name: another live process is the worker "+quote(worker)+": give this one another --name, or stop the other")
 	case scheduler.CodeLimitSessions:
 		return refuse(codes.ResourceExhausted, ReasonLimitSessions, retryLimit,
-			fmt.Sprintf("there are %d sessions, the most there may be", scheduler.SessionsMax))
+			limitText("sessions", scheduler.SessionsMax, scheduler.SessionsMax, "run fewer workers with more slots"))
 	case scheduler.CodeInvalid:
 		return invalid("hello", "breaks a limit, or answers_through is beyond what was answered")
 	}
@@ -231,6 +264,8 @@ func endError(why session.EndReason) error {
 	case session.EndBadOutcomes:
 		return invalid("outcomes.first_seq", "numbers must run on without gaps, at most %d above answers_through, which must have been answered",
 			session.OutcomesUnanswered)
+	case session.EndBadRecalled:
+		return invalid("recalled.tokens", "want only tokens that a Recall on this stream asked for and that were not started")
 	}
 	return refuse(codes.Internal, ReasonInternal, 0, "unknown end of a stream")
 }

@@ -27,7 +27,7 @@ func hasRetry(st *status.Status) bool {
 
 func TestErrorMapping(t *testing.T) {
 	core := func(code scheduler.Code) error {
-		return submitError(engine.Result{Reply: scheduler.Reply{Code: code, First: 7, Index: 1}}, make([]scheduler.TaskSpec, 2), scheduler.Limits{})
+		return submitError(engine.Result{Reply: scheduler.Reply{Code: code, First: 7, Index: 1}}, make([]scheduler.TaskSpec, 2), scheduler.Limits{MaxTasks: 2, Depth: 2})
 	}
 	mapped := func(err error) error { _, out := engineError(fmt.Errorf("doing: %w", err)); return out }
 	for _, x := range []struct {

@@ -35,23 +35,41 @@ func (t *taskService) Explain(ctx context.Context, req *yardmasterv1.TaskService
 
 func (t *taskService) explainLive(id scheduler.TaskID, x *scheduler.Explanation) *yardmasterv1.TaskServiceExplainResponse {
 	res := &yardmasterv1.TaskServiceExplainResponse{TaskId: uint64(id), State: t.s.liveState(&x.Task)}
-	running := res.State == yardmasterv1.TaskState_TASK_STATE_RUNNING
-	for i := range x.Reasons {
-		r := &x.Reasons[i]
-		res.Reasons = append(res.Reasons, &yardmasterv1.Reason{
-			Code: yardmasterv1.Reason_Code(r.Code), Count: uint32(r.Count), Detail: detail(&x.Task, r, running, t.s.engine.Now()),
-		})
-	}
+	q, _ := t.s.engine.Queue(x.Task.Queue)
+	res.Reasons = reasons(&situation{
+		task: &x.Task, queue: &q, running: res.State == yardmasterv1.TaskState_TASK_STATE_RUNNING, now: t.s.engine.Now(),
+	}, x.Reasons)
 	where := fmt.Sprintf("task %d (%s in queue %s) is %s", id, x.Task.Kind, x.Task.Queue, stateWord(res.State))
-	switch len(res.Reasons) {
-	case 0:
-		res.Summary = where + ": nothing holds it back, it is granted next."
-	case 1:
-		res.Summary = where + ": " + res.Reasons[0].GetDetail()
-	default:
-		res.Summary = fmt.Sprintf("%s: %s (%d conditions in all)", where, res.Reasons[0].GetDetail(), len(res.Reasons))
-	}
+	res.Summary = summary(where, res.Reasons, "nothing holds it back, it is granted next.")
 	return res
+}
+
+// summary is where something stands and the first reason for it.
+func summary(where string, reasons []*yardmasterv1.Reason, otherwise string) string {
+	switch len(reasons) {
+	case 0:
+		return where + ": " + otherwise
+	case 1:
+		return where + ": " + reasons[0].GetDetail()
+	}
+	return fmt.Sprintf("%s: %s (%d conditions in all)", where, reasons[0].GetDetail(), len(reasons))
+}
+
+// situation is what sentences about a task are made of.
+type situation struct {
+	task    *scheduler.TaskInfo
+	queue   *scheduler.QueueInfo // its
+	running bool
+	now     scheduler.Time
+}
+
+func reasons(x *situation, list []scheduler.Reason) []*yardmasterv1.Reason {
+	var out []*yardmasterv1.Reason
+	for i := range list {
+		r := &list[i]
+		out = append(out, &yardmasterv1.Reason{Code: yardmasterv1.Reason_Code(r.Code), Count: uint32(r.Count), Detail: x.detail(r)})
+	}
+	return out
 }
 
 func explainEnd(t *engine.Task) *yardmasterv1.TaskServiceExplainResponse {
@@ -79,7 +97,8 @@ func explainEnd(t *engine.Task) *yardmasterv1.TaskServiceExplainResponse {
 func stateWord(s yardmasterv1.TaskState) string { return s.String()[len("TASK_STATE_"):] }
 
 // detail is one condition as a sentence, with what would cure it.
-func detail(t *scheduler.TaskInfo, r *scheduler.Reason, running bool, now scheduler.Time) string {
+func (x *situation) detail(r *scheduler.Reason) string {
+	t := x.task
 	who := fmt.Sprintf("%d workers (such as %s)", r.Count, r.Example)
 	verb := func(one, many string) string {
 		if r.Count == 1 {
@@ -91,6 +110,9 @@ func detail(t *scheduler.TaskInfo, r *scheduler.Reason, running bool, now schedu
 	case scheduler.ReasonQueuePaused:
 		return fmt.Sprintf("queue %s is paused; yardctl queue resume %s ends that.", t.Queue, t.Queue)
 	case scheduler.ReasonNoWorkers:
+		if t.Kind == "" { // of a queue as a whole
+			return "no worker is registered; start one."
+		}
 		return fmt.Sprintf("no worker is registered; start one that runs kind %s.", t.Kind)
 	case scheduler.ReasonKindNotServed:
 		return verb("doesn't", "don't") + fmt.Sprintf(" run kind %s; add it to their handlers, or start a worker that has it.", t.Kind)
@@ -108,7 +130,7 @@ func detail(t *scheduler.TaskInfo, r *scheduler.Reason, running bool, now schedu
 	case scheduler.ReasonDraining:
 		return verb("is", "are") + " stopping; start another worker, or wait until they are back."
 	case scheduler.ReasonNotDue:
-		return notDue(t, r, now)
+		return notDue(t, r, x.now)
 	case scheduler.ReasonBehindOthers:
 		n := fmt.Sprint(r.Count)
 		if r.Count >= 1000 {
@@ -116,7 +138,27 @@ func detail(t *scheduler.TaskInfo, r *scheduler.Reason, running bool, now schedu
 		}
 		return fmt.Sprintf("%s ready tasks of queue %s go before it (priority, then id); add workers, or submit with a higher priority.", n, t.Queue)
 	case scheduler.ReasonLeased:
-		return leased(t, running, now)
+		return leased(t, x.running, x.now)
+	}
+	return x.detailOfRest(r, verb)
+}
+
+// detailOfRest is detail for what depends on other tasks and on the queue's settings.
+func (x *situation) detailOfRest(r *scheduler.Reason, verb func(one, many string) string) string {
+	q := x.queue
+	switch r.Code {
+	case scheduler.ReasonReserved:
+		return verb("keeps its", "keep their") + fmt.Sprintf(" free slots for a heavier task that has waited for more than %s; wait, or add workers or slots.",
+			time.Duration(scheduler.HeavyWait))
+	case scheduler.ReasonSuspectsApart:
+		return verb("runs", "run") + fmt.Sprintf(" another suspect, and two are never run on one worker: it is a suspect since its worker was lost %d times; wait, or add workers.",
+			scheduler.SuspectLosses)
+	case scheduler.ReasonQueueMaxLeases:
+		return fmt.Sprintf("queue %s has %d leases and may have %d; wait, or raise it with yardctl queue configure %s --max-leases.",
+			q.Name, q.Leased, q.MaxLeases, q.Name)
+	case scheduler.ReasonQueueEmpty:
+		return fmt.Sprintf("queue %s has no pending task (%d scheduled, %d leased); submit some, or wait for the scheduled ones.",
+			q.Name, q.Scheduled, q.Leased)
 	}
 	return "condition " + fmt.Sprint(r.Code) + "."
 }

@@ -8,17 +8,21 @@ import (
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"github.com/yardmaster/yardmaster/internal/session"
 )
 
 const (
-	// ProtocolVersion is the session protocol's.
-	ProtocolVersion = 1
+	// ProtocolVersion is the newest version of the session protocol that is spoken here.
+	ProtocolVersion = 2
+	// ProtocolVersionMin is the oldest.
+	ProtocolVersionMin = 1
 
 	messageBytesMin = 2 << 20 // the least that a worker must accept in one message
 )
 
 // hello is a checked Hello.
 type hello struct {
+	version uint32 // of the protocol: the lower one of both sides
 	worker  scheduler.WorkerInfo
 	resume  scheduler.SessionID // 0: open
 	tokens  []scheduler.KnownToken
@@ -31,18 +35,18 @@ func checkHello(req *yardmasterv1.SessionRequest) (*hello, error) {
 	if h == nil {
 		return nil, invalid("message", "want a Hello first")
 	}
-	if h.GetProtocolVersion() != ProtocolVersion {
+	if h.GetProtocolVersion() < ProtocolVersionMin {
 		return nil, refuse(codes.FailedPrecondition, ReasonProtocol, 0,
-			fmt.Sprintf("protocol version %d isn't spoken here, only %d: use a worker of this coordinator's release",
-				h.GetProtocolVersion(), ProtocolVersion))
+			fmt.Sprintf("the worker speaks protocol version %d, this coordinator %d to %d: upgrade the worker",
+				h.GetProtocolVersion(), ProtocolVersionMin, ProtocolVersion))
 	}
 	var v violations
-	out := &hello{answers: req.GetAnswersThrough()}
+	out := &hello{answers: req.GetAnswersThrough(), version: min(h.GetProtocolVersion(), ProtocolVersion)}
 	out.worker = scheduler.WorkerInfo{
 		Name: h.GetWorkerName(), Incarnation: hash128(&v, "hello.incarnation", h.GetIncarnation()),
 		Kinds:  v.names("hello.kinds", h.GetKinds(), 1, scheduler.KindsMax),
 		Queues: v.names("hello.queues", h.GetQueues(), 0, scheduler.KindsMax),
-		Labels: v.labels("hello.labels", h.GetLabels()), Pools: pools(&v, h.GetPools()),
+		Labels: v.labels("hello.labels", h.GetLabels()), Pools: pools(&v, h.GetPools(), out.version),
 	}
 	v.name("hello.worker_name", out.worker.Name)
 	if n := h.GetMaxMessageBytes(); n != 0 && n < messageBytesMin {
@@ -58,7 +62,8 @@ func checkHello(req *yardmasterv1.SessionRequest) (*hello, error) {
 	return out, v.err()
 }
 
-func pools(v *violations, list []*yardmasterv1.Pool) []scheduler.Pool {
+// pools checks pools. A worker that speaks no version with Recall is sent nothing ahead: it couldn't be asked for it back.
+func pools(v *violations, list []*yardmasterv1.Pool, version uint32) []scheduler.Pool {
 	if len(list) == 0 || len(list) > scheduler.PoolsMax {
 		v.add("hello.pools", "want 1 to %d pools, got %d", scheduler.PoolsMax, len(list))
 		return nil
@@ -83,6 +88,13 @@ func pools(v *violations, list []*yardmasterv1.Pool) []scheduler.Pool {
 			poolOf[k] = p.GetName()
 		}
 		out[i] = scheduler.Pool{Name: p.GetName(), Slots: uint16(min(p.GetSlots(), scheduler.SlotsMax)), Kinds: kinds}
+		if version < session.VersionRecall {
+			continue
+		}
+		if p.GetPrefetch() > scheduler.PrefetchMax {
+			v.add(field+"prefetch", "want 0 to %d, got %d", scheduler.PrefetchMax, p.GetPrefetch())
+		}
+		out[i].Prefetch = uint16(min(p.GetPrefetch(), scheduler.PrefetchMax))
 	}
 	return out
 }

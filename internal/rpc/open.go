@@ -146,7 +146,7 @@ func (o *opening) welcome(e *entry, res engine.Result) {
 	w := &yardmasterv1.Welcome{
 		SessionId: uint64(res.Session), SessionTtl: durationpb.New(time.Duration(o.r.opts.TTL)),
 		HeartbeatInterval: durationpb.New(time.Duration(o.r.opts.Heartbeat)), Margin: durationpb.New(o.r.margin),
-		OutcomesThrough: res.Through, NewSession: o.again,
+		OutcomesThrough: res.Through, NewSession: o.again, ProtocolVersion: o.h.version,
 	}
 	for _, t := range res.Stop {
 		stop[t] = true
@@ -159,5 +159,5 @@ func (o *opening) welcome(e *entry, res engine.Result) {
 		}
 	}
 	o.st.welcomed(w)
-	e.opened(o.st, res.Attach, known)
+	e.opened(o.st, o.h.version, res.Attach, known)
 }

@@ -32,7 +32,12 @@ func (o *operatorService) Status(_ context.Context, req *yardmasterv1.OperatorSe
 		AppliedIndex: x.AppliedIndex, CheckpointIndex: x.CheckpointIndex, Queues: uint32(x.Counts.Queues),
 		Sessions: uint32(x.Counts.Sessions), Attached: uint32(x.Counts.Attached), Scheduled: x.Counts.Scheduled,
 		Pending: x.Counts.Pending, Leased: x.Counts.Leased, Dead: x.Counts.Dead, MaxTasks: x.Limits.MaxTasks,
-		StoreBytes: x.StoreBytes, DiskFreeBytes: x.DiskFree,
+		StoreBytes: x.StoreBytes, DiskFreeBytes: x.DiskFree, LogicVersion: x.Logic, LastPosition: x.LastPosition,
+		Totals: &yardmasterv1.Totals{
+			Submitted: x.Totals.Submitted, Granted: x.Totals.Granted, Succeeded: x.Totals.Succeeded,
+			FailedAttempts: x.Totals.FailedAttempts, Dead: x.Totals.Dead, Cancelled: x.Totals.Cancelled, Expired: x.Totals.Expired,
+			RejectedOutcomes: x.Totals.RejectedOutcomes, Returned: x.Totals.Returned,
+		},
 	}
 	if req.GetIncludeHash() {
 		res.StateHash = fmt.Sprintf("%016x", o.s.engine.Hash())
@@ -46,7 +51,7 @@ func (o *operatorService) ListWorkers(_ context.Context, req *yardmasterv1.ListW
 	size := int(v.number("page_size", req.GetPageSize(), PageSizeMax, PageSizeDefault))
 	name, id, ok := workerToken(req.GetPageToken())
 	if !ok {
-		v.add("page_token", "want the next_page_token of the page before, got %s", quote(req.GetPageToken()))
+		v.add("page_token", "want the next_page_token of the page before, got %s: start again without one", quote(req.GetPageToken()))
 	}
 	if v.any() {
 		return nil, v.err()
@@ -103,7 +108,7 @@ func (o *operatorService) GetWorker(_ context.Context, req *yardmasterv1.GetWork
 		res.Sessions = append(res.Sessions, d)
 	}
 	if len(res.Sessions) == 0 {
-		return nil, refuse(codes.NotFound, ReasonUnknownWorker, 0, "no worker "+quote(req.GetName())+" is registered")
+		return nil, refuse(codes.NotFound, ReasonUnknownWorker, 0, "no worker "+quote(req.GetName())+" is registered: yardctl worker list shows those that are")
 	}
 	return res, nil
 }
@@ -118,10 +123,11 @@ func (o *operatorService) worker(x *scheduler.SessionInfo) *yardmasterv1.Worker 
 		p := &x.Pools[i]
 		w.Pools = append(w.Pools, &yardmasterv1.WorkerPool{
 			Name: p.Name, Slots: uint32(p.Slots), Used: uint32(max(0, p.Used)), Kinds: p.Kinds,
+			Prefetch: uint32(p.Prefetch),
 		})
 	}
 	if soft, ok := o.s.registry.soft(x.ID); ok && x.HeardThisTerm {
-		w.LastHeard, w.RemoteAddress = durationpb.New(soft.heard), soft.remote
+		w.LastHeard, w.RemoteAddress, w.ProtocolVersion = durationpb.New(soft.heard), soft.remote, soft.version
 	}
 	return w
 }

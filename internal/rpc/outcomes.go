@@ -1,7 +1,10 @@
 package rpc
 
 import (
+	"math"
+
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
@@ -21,6 +24,7 @@ const (
 	detailExitCode protowire.Number = 3
 	detailSignal   protowire.Number = 4
 	detailText     protowire.Number = 5
+	detailRan      protowire.Number = 6
 )
 
 // outcomesCommand checks reports and turns them into a command; the session's machine adds session and attach number.
@@ -38,14 +42,14 @@ func outcomesCommand(m *yardmasterv1.Outcomes, answersThrough uint64) (*schedule
 	c := &scheduler.Outcomes{FirstSeq: m.GetFirstSeq(), AnswersThrough: answersThrough, List: make([]scheduler.Outcome, len(list))}
 	room := 0
 	for _, o := range list {
-		room += detailSize(o)
+		room += detailSize(o) + ranSize
 	}
 	details := make([]byte, 0, room)
 	v.at.list = "outcomes.outcomes"
 	for i, o := range list {
 		v.at.i = i
 		from := len(details)
-		details = outcome(&v, o, &c.List[i], details)
+		details = appendRan(outcome(&v, o, &c.List[i], details), o.GetRunTime())
 		if len(details) > from {
 			c.List[i].Detail = details[from:len(details):len(details)]
 		}
@@ -111,6 +115,18 @@ func failed(v *violations, f *yardmasterv1.AttemptFailed, out *scheduler.Outcome
 	}
 	b = appendText(b, detailSignal, cut(x.GetSignal(), SignalMax))
 	return appendText(b, detailText, cut(text, FailureDetailMax))
+}
+
+// ranSize is the most that appendRan takes.
+const ranSize = 11
+
+// appendRan appends how long the handler ran, plus one, if the worker says it.
+func appendRan(b []byte, ran *durationpb.Duration) []byte {
+	if ran == nil {
+		return b
+	}
+	nanos := min(max(0, ran.AsDuration()), math.MaxInt64-1)
+	return protowire.AppendVarint(protowire.AppendTag(b, detailRan, protowire.VarintType), uint64(nanos)+1)
 }
 
 func appendText(b []byte, num protowire.Number, s string) []byte {

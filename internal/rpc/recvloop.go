@@ -6,6 +6,7 @@ import (
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"github.com/yardmaster/yardmaster/internal/session"
 )
 
 // recvLoop reads the stream. It never waits for the sender or the engine, but for the answer to its Hello.
@@ -52,9 +53,9 @@ func (st *stream) learnTimeouts() {
 	if !need {
 		return
 	}
-	leases := st.r.engine.SessionLeases(e.id, scheduler.TokensKnownMax+scheduler.PoolsMax*scheduler.SlotsMax)
+	leases := st.r.engine.SessionLeases(e.id, scheduler.TokensKnownMax+scheduler.PoolsMax*(scheduler.SlotsMax+scheduler.PrefetchMax))
 	e.mu.Lock()
-	e.m.Timeouts(leases)
+	e.m.Timeouts(leases, &e.acts)
 	e.perform()
 }
 
@@ -90,13 +91,24 @@ func (st *stream) receive(req *yardmasterv1.SessionRequest) bool {
 			st.end(invalid("started.tokens", "want at most %d, got %d", StartedMax, len(tokens)))
 			return false
 		}
-		e.m.Begun(now, tokens)
+		e.m.Begun(now, tokens, &e.acts)
 	case *yardmasterv1.SessionRequest_Outcomes:
 		if len(report.List) > 0 && e.m.Arrived(len(report.List), &e.acts) {
 			st.push(arrival{outcomes: report})
 		}
 	case *yardmasterv1.SessionRequest_Heartbeat:
+		if err := progress(e.m, now, m.Heartbeat.GetProgress(), &e.acts); err != nil {
+			st.end(err)
+			return false
+		}
 		e.m.Beat(m.Heartbeat.GetSendTimeNanos(), &e.acts)
+	case *yardmasterv1.SessionRequest_Recalled:
+		tokens := m.Recalled.GetTokens()
+		if len(tokens) > session.RecallMax {
+			st.end(invalid("recalled.tokens", "want at most %d, got %d", session.RecallMax, len(tokens)))
+			return false
+		}
+		e.m.Recalled(tokens, &e.acts)
 	case *yardmasterv1.SessionRequest_Draining:
 		st.r.logger.Info("worker drains", "worker", e.name, "session", e.id,
 			"running", m.Draining.GetRunning(), "waiting", m.Draining.GetWaiting())

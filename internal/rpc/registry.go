@@ -19,6 +19,7 @@ type registry struct {
 	now     func() int64 // monotonic, nanoseconds
 	opts    session.Options
 	margin  time.Duration
+	events  softHooks  // of what the log doesn't know; nil: nobody wants to hear
 	leads   func(bool) // told when leadership comes and goes
 	touched []*entry   // owned by the apply goroutine: entries with actions of the step under way
 
@@ -204,6 +205,7 @@ func (r *registry) tick(now, gap int64) {
 	for _, st := range silent {
 		st.end(noHello())
 	}
+	r.recall()
 }
 
 // addStream registers a new stream.
@@ -223,8 +225,9 @@ func (r *registry) dropStream(st *stream) {
 
 // soft is what is known of a session outside the log.
 type soft struct {
-	heard  time.Duration // ago
-	remote string
+	heard   time.Duration // ago
+	remote  string
+	version uint32 // of the protocol; 0: not known in this term
 }
 
 func (r *registry) soft(id scheduler.SessionID) (soft, bool) {
@@ -235,7 +238,7 @@ func (r *registry) soft(id scheduler.SessionID) (soft, bool) {
 	now := r.now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return soft{heard: time.Duration(max(0, now-e.m.Heard())), remote: e.remote}, true
+	return soft{heard: time.Duration(max(0, now-e.m.Heard())), remote: e.remote, version: e.version}, true
 }
 
 // started reports whether the worker has said that it started a token.

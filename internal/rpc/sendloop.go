@@ -13,6 +13,7 @@ type outgoing struct {
 	response yardmasterv1.SessionResponse
 	beat     yardmasterv1.SessionResponse_HeartbeatAck
 	cancel   yardmasterv1.SessionResponse_Cancel
+	recall   yardmasterv1.SessionResponse_Recall
 	ack      yardmasterv1.SessionResponse_OutcomeAck
 	rejected []*yardmasterv1.Rejected
 }
@@ -21,6 +22,7 @@ type outgoing struct {
 func (st *stream) sendLoop() {
 	st.out.beat.HeartbeatAck = &yardmasterv1.HeartbeatAck{}
 	st.out.cancel.Cancel = &yardmasterv1.Cancel{}
+	st.out.recall.Recall = &yardmasterv1.Recall{}
 	st.out.ack.OutcomeAck = &yardmasterv1.OutcomeAck{}
 	select {
 	case <-st.ready:
@@ -87,6 +89,9 @@ func (st *stream) sendControl() bool {
 			return false
 		}
 	}
+	if len(c.Recalls) > 0 && !st.sendRecall() {
+		return false
+	}
 	if !c.Ack {
 		return true
 	}
@@ -103,6 +108,17 @@ func (st *stream) sendControl() bool {
 	o.ack.OutcomeAck.ThroughSeq = c.AckThrough
 	o.ack.OutcomeAck.Rejected = o.rejected[:len(c.Rejected)]
 	o.response.Message = &o.ack
+	return st.send(&o.response)
+}
+
+func (st *stream) sendRecall() bool {
+	o := &st.out
+	m := o.recall.Recall
+	m.Tokens = m.Tokens[:0]
+	for _, t := range o.control.Recalls {
+		m.Tokens = append(m.Tokens, uint64(t))
+	}
+	o.response.Message = &o.recall
 	return st.send(&o.response)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
+	"github.com/yardmaster/yardmaster/internal/engine"
 	"github.com/yardmaster/yardmaster/internal/session"
 )
 
@@ -30,7 +32,8 @@ const (
 	KeepaliveTime     = 10 * time.Second // an idle connection is pinged
 	KeepaliveTimeout  = 5 * time.Second  // and closed without an answer
 	KeepaliveMinTime  = 5 * time.Second  // clients may not ping more often
-	RequestBytesMax   = 4<<20 + 64<<10   // a request of 4 MiB and what surrounds it
+	RequestBytesMax   = 4<<20 + 64<<10   // a Submit of 4 MiB and what surrounds it
+	messageBytesMax   = 8 << 20          // what gRPC takes at all: above RequestBytesMax, so that the refusal can say what to do
 	ConnStreamsMax    = 1024             // calls at once on one connection
 	ResponseBytesMax  = 2 << 20          // a page ends here, whatever its size in entries
 	TickPeriod        = 250 * time.Millisecond
@@ -48,7 +51,15 @@ type Options struct {
 	Version    string           // told by OperatorService.Status
 	StartTime  time.Time        // likewise; default: now
 	Reflection bool             // serve gRPC reflection
+	Refusals   Refusals         // told of every refusal; nil: nobody
 	GRPC       []grpc.ServerOption
+}
+
+// Refusals counts what was refused. It must not block, and is called from many goroutines.
+type Refusals interface {
+	// Refused: a call of a full method name, or one request of a stream, was answered with an error of this reason (one of
+	// the Reason constants; of an error that gRPC itself made, its code's name). Calls that their callers ended don't count.
+	Refused(method, reason string)
 }
 
 // Server is the coordinator's gRPC server. To stop it: SetNotServing, EndStreams, then GracefulStop or Stop.
@@ -60,8 +71,10 @@ type Server struct {
 	health   *health.Server
 	registry *registry
 	watchdog watchdog
-	room     room
-	base     time.Time // of the monotonic clock
+	room     *room
+	soft     *softEvents
+	watchers atomic.Int64 // Watch calls
+	base     time.Time    // of the monotonic clock
 	loops    sync.WaitGroup
 	ticking  sync.Once
 	stopTick context.CancelFunc
@@ -72,7 +85,9 @@ type Server struct {
 
 	mu        sync.Mutex
 	leading   bool
-	withdrawn bool // SetNotServing was called
+	withdrawn bool                    // SetNotServing was called
+	term      context.Context         // ended with leadership; nil: not leading
+	endTerm   context.CancelCauseFunc // nil: not leading
 }
 
 // New makes a server and registers it as the engine's Observer.
@@ -97,7 +112,8 @@ func New(opts Options) (*Server, error) {
 		s.opts.StartTime = s.base
 	}
 	s.watchdog.senders = map[*sender]struct{}{}
-	s.room.s = s
+	s.room = newRoom(s)
+	s.soft = newSoftEvents(s.engine)
 	s.streamsEnd, s.endStreams = context.WithCancelCause(context.Background())
 	s.ticks, s.stopTick = context.WithCancel(context.Background())
 	heartbeat := opts.SessionTTL / 3
@@ -105,6 +121,7 @@ func New(opts Options) (*Server, error) {
 		TTL: int64(opts.SessionTTL), Heartbeat: int64(heartbeat), KillGrace: int64(opts.KillGrace),
 	}, min(marginMax, opts.SessionTTL/10))
 	s.registry.leads = s.leads
+	s.registry.events = s.soft
 	opts.Engine.SetObserver(s.registry)
 	s.register()
 	return s, nil
@@ -115,12 +132,12 @@ func (s *Server) register() {
 	options := []grpc.ServerOption{
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: KeepaliveTime, Timeout: KeepaliveTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: KeepaliveMinTime, PermitWithoutStream: true}),
-		grpc.MaxRecvMsgSize(RequestBytesMax),
+		grpc.MaxRecvMsgSize(messageBytesMax),
 		grpc.MaxConcurrentStreams(ConnStreamsMax),
 		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.WaitForHandlers(true),
-		grpc.ChainUnaryInterceptor(s.recoverUnary),
-		grpc.ChainStreamInterceptor(s.recoverStream, s.endable),
+		grpc.ChainUnaryInterceptor(s.countUnary, s.recoverUnary),
+		grpc.ChainStreamInterceptor(s.countStream, s.recoverStream, s.endable),
 	}
 	s.grpc = grpc.NewServer(append(options, s.opts.GRPC...)...)
 	yardmasterv1.RegisterTaskServiceServer(s.grpc, &taskService{s: s})
@@ -175,8 +192,31 @@ func (s *Server) tickLoop() {
 func (s *Server) leads(yes bool) {
 	s.mu.Lock()
 	s.leading = yes
+	if s.endTerm != nil {
+		s.endTerm(engine.ErrNotLeader)
+		s.term, s.endTerm = nil, nil
+	}
+	if yes {
+		s.term, s.endTerm = context.WithCancelCause(context.Background())
+	}
 	s.mu.Unlock()
 	s.showHealth()
+}
+
+// inTerm returns a context that ends with ctx or with this leader's term. Errors: ErrNotLeader.
+func (s *Server) inTerm(ctx context.Context) (context.Context, context.CancelCauseFunc, error) {
+	s.mu.Lock()
+	term := s.term
+	s.mu.Unlock()
+	if term == nil {
+		return nil, nil, engine.ErrNotLeader
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(term, func() { cancel(context.Cause(term)) })
+	return ctx, func(err error) {
+		stop()
+		cancel(err)
+	}, nil
 }
 
 // showHealth tells the health service what is so.

@@ -2,9 +2,8 @@ package rpc
 
 import (
 	"context"
-	"sync"
-	"time"
 
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
@@ -12,31 +11,93 @@ import (
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 )
 
-// Bounds of waiting for room.
-const (
-	SubmitWaitMax      = 30 * time.Second // of a caller without a deadline
-	SubmitWaiters      = 1000             // submits that wait at once; the next is refused
-	SubmitWaitersBytes = 64 << 20         // their size
-	roomLook           = 100 * time.Millisecond
-	roomAnswer         = 100 * time.Millisecond // before the caller's deadline, so that the answer still arrives
-)
-
 // Submit stores tasks. While the queue or the cluster is full it waits for room, up to the caller's deadline.
 func (t *taskService) Submit(ctx context.Context, req *yardmasterv1.SubmitRequest) (*yardmasterv1.SubmitResponse, error) {
+	x, err := t.submission(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	res, err := t.s.room.submit(ctx, x)
+	return t.submitAnswer(x, &res, err)
+}
+
+// submission checks a request and makes it a command.
+func (t *taskService) submission(ctx context.Context, req *yardmasterv1.SubmitRequest) (*submission, error) {
+	bytes := sizeBound(req)
+	if bytes > RequestBytesMax {
+		if n := proto.Size(req); n > RequestBytesMax {
+			return nil, invalid("tasks", "want a request of at most %d bytes, got %d: split the batch", RequestBytesMax, n)
+		}
+	}
 	c, err := submitCommand(req)
 	if err != nil {
 		return nil, err
 	}
-	cmd := scheduler.Command{Op: scheduler.OpSubmit, Submit: c}
-	res, err := t.s.engine.Do(ctx, cmd)
-	if err == nil && isFull(res.Code) {
-		res, err = t.s.room.wait(ctx, cmd, res, proto.Size(req))
+	t.queueDefaults(req.GetTasks(), c.Tasks)
+	return &submission{
+		cmd: scheduler.Command{Op: scheduler.OpSubmit, Submit: c}, producer: producerKey(ctx, req.GetProducer()), bytes: bytes,
+	}, nil
+}
+
+// sizeBound is at least the size of a request, at a fraction of what proto.Size costs: that walks every field of every task.
+func sizeBound(req *yardmasterv1.SubmitRequest) int {
+	const (
+		perTask  = 256 // tags, lengths, numbers, times and the retry policy
+		perLabel = 16  // tags and lengths
+	)
+	n := perTask // the producer
+	for _, spec := range req.GetTasks() {
+		n += perTask + len(spec.GetKind()) + len(spec.GetQueue()) + len(spec.GetPayload()) + len(spec.GetIdempotencyKey())
+		for k, v := range spec.GetLabels() {
+			n += perLabel + len(k) + len(v)
+		}
+		for k, v := range spec.GetRequire() {
+			n += perLabel + len(k) + len(v)
+		}
 	}
+	return n
+}
+
+// queueDefaults gives tasks that ask for no retention that of their queue, as it is now. It is no part of what an
+// idempotency key stands for: the key's hash is of the request, so it doesn't change with the queue's settings.
+func (t *taskService) queueDefaults(specs []*yardmasterv1.TaskSpec, tasks []scheduler.TaskSpec) {
+	var q scheduler.QueueInfo
+	known := ""
+	for i := range tasks {
+		if specs[i].GetRetention() != nil && specs[i].GetDeadRetention() != nil {
+			continue
+		}
+		if tasks[i].Queue != known { // a queue that doesn't exist has no settings
+			q, _ = t.s.engine.Queue(tasks[i].Queue)
+			known = tasks[i].Queue
+		}
+		if q.Retention > 0 && specs[i].GetRetention() == nil {
+			tasks[i].Policy.Retention = q.Retention - 1
+		}
+		if q.DeadRetention > 0 && specs[i].GetDeadRetention() == nil {
+			tasks[i].Policy.DeadRetention = q.DeadRetention - 1
+		}
+	}
+}
+
+// producerKey tells producers apart for their turns: by id, else by the peer's address.
+func producerKey(ctx context.Context, p *yardmasterv1.Producer) string {
+	if p != nil {
+		return string(p.GetId())
+	}
+	if from, ok := peer.FromContext(ctx); ok {
+		return from.Addr.String()
+	}
+	return ""
+}
+
+// submitAnswer shows what became of a Submit.
+func (t *taskService) submitAnswer(x *submission, res *engine.Result, err error) (*yardmasterv1.SubmitResponse, error) {
 	if err != nil {
 		return nil, t.s.fail("submit tasks", err)
 	}
 	if res.Code != scheduler.CodeOK {
-		return nil, submitError(res, c.Tasks, t.s.engine.Status().Limits)
+		return nil, t.submitRefusal(x, res)
 	}
 	out := &yardmasterv1.SubmitResponse{TaskIds: make([]uint64, max(len(res.IDs), int(res.Count)))}
 	for i := range out.TaskIds {
@@ -52,106 +113,12 @@ func (t *taskService) Submit(ctx context.Context, req *yardmasterv1.SubmitReques
 	return out, nil
 }
 
-func isFull(code scheduler.Code) bool {
-	return code == scheduler.CodeLimitTasks || code == scheduler.CodeLimitDepth
-}
-
-// room lets submits wait until there is room for them. Every try is a log entry, so it is made only when the counts, which
-// all that wait look at together, say that it may succeed.
-type room struct {
-	s *Server
-
-	mu      sync.Mutex
-	waiters int
-	bytes   int
-	looked  time.Time // when counts was read
-	total   uint64
-	depth   map[string]uint64
-}
-
-// wait repeats a refused submit when there may be room. refused is the answer so far.
-func (r *room) wait(ctx context.Context, cmd scheduler.Command, refused engine.Result, bytes int) (engine.Result, error) {
-	limits := r.s.engine.Status().Limits
-	need := map[string]uint64{}
-	for i := range cmd.Submit.Tasks {
-		need[cmd.Submit.Tasks[i].Queue]++
+// submitRefusal names the limit that a Submit met.
+func (t *taskService) submitRefusal(x *submission, res *engine.Result) error {
+	tasks := x.cmd.Submit.Tasks
+	limits := t.s.engine.Status().Limits
+	if i := int(res.Index); res.Code == scheduler.CodeLimitDepth && i < len(tasks) {
+		_, limits.Depth = t.s.room.depth(tasks[i].Queue, limits.Depth)
 	}
-	for _, n := range need {
-		if n > limits.Depth {
-			return refused, nil // never
-		}
-	}
-	total := uint64(len(cmd.Submit.Tasks))
-	if total > limits.MaxTasks || !r.enter(bytes) {
-		return refused, nil
-	}
-	defer r.leave(bytes)
-	until := r.s.opts.Now().Add(SubmitWaitMax)
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
-		until = deadline
-	}
-	until = until.Add(-roomAnswer)
-	ticker := time.NewTicker(roomLook)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return refused, context.Cause(ctx)
-		case <-r.s.streamsEnd.Done():
-			return refused, errEnded
-		case <-ticker.C:
-		}
-		if !r.s.opts.Now().Before(until) {
-			return refused, nil
-		}
-		if !r.mayFit(total, need, limits) {
-			continue
-		}
-		res, err := r.s.engine.Do(ctx, cmd)
-		if err != nil || !isFull(res.Code) {
-			return res, err
-		}
-		refused = res
-	}
-}
-
-func (r *room) enter(bytes int) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.waiters >= SubmitWaiters || r.bytes+bytes > SubmitWaitersBytes {
-		return false
-	}
-	r.waiters++
-	r.bytes += bytes
-	return true
-}
-
-func (r *room) leave(bytes int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.waiters--
-	r.bytes -= bytes
-}
-
-// mayFit reports whether the counts leave room. They are read at most once a roomLook, whoever asks.
-func (r *room) mayFit(total uint64, need map[string]uint64, limits scheduler.Limits) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now := r.s.opts.Now(); r.depth == nil || now.Sub(r.looked) >= roomLook {
-		r.looked, r.total, r.depth = now, 0, map[string]uint64{}
-		for _, q := range r.s.engine.Queues() {
-			n := q.Scheduled + q.Pending + q.Leased
-			r.depth[q.Name] = n
-			r.total += n
-		}
-	}
-	if r.total+total > limits.MaxTasks {
-		return false
-	}
-	for queue, n := range need {
-		if r.depth[queue]+n > limits.Depth {
-			return false
-		}
-	}
-	return true
+	return submitError(*res, tasks, limits)
 }

@@ -30,7 +30,7 @@ func submitCommand(req *yardmasterv1.SubmitRequest) (*scheduler.Submit, error) {
 	producer(&v, req.GetProducer(), c)
 	specs := req.GetTasks()
 	if len(specs) == 0 || len(specs) > scheduler.BatchTasksMax {
-		v.add("tasks", "want 1 to %d tasks, got %d", scheduler.BatchTasksMax, len(specs))
+		v.add("tasks", "want 1 to %d tasks, got %d: %s", scheduler.BatchTasksMax, len(specs), fewer(len(specs), scheduler.BatchTasksMax, "split the batch"))
 		return nil, v.err()
 	}
 	c.Tasks = make([]scheduler.TaskSpec, len(specs))
@@ -53,25 +53,25 @@ func producer(v *violations, p *yardmasterv1.Producer, c *scheduler.Submit) {
 	c.Producer = hash128(v, "producer.id", p.GetId())
 	c.Number, c.Lowest = p.GetNumber(), p.GetLowestUnanswered()
 	if c.Number == 0 {
-		v.add("producer.number", "want a request's number, from 1")
+		v.add("producer.number", "want a request's number, from 1, got 0: number requests 1, 2, 3 and so on")
 	}
 	switch {
 	case c.Lowest == 0 || c.Lowest > c.Number:
-		v.add("producer.lowest_unanswered", "want 1 to producer.number (%d), got %d", c.Number, c.Lowest)
+		v.add("producer.lowest_unanswered", "want 1 to producer.number (%d), got %d: give the lowest number without an answer", c.Number, c.Lowest)
 	case c.Number-c.Lowest >= scheduler.ProducerWindow:
-		v.add("producer.lowest_unanswered", "want at most %d requests in flight, got %d", scheduler.ProducerWindow, c.Number-c.Lowest+1)
+		v.add("producer.lowest_unanswered", "want at most %d requests in flight, got %d: wait for answers first", scheduler.ProducerWindow, c.Number-c.Lowest+1)
 	}
 }
 
 // hash128 checks 16 random bytes.
 func hash128(v *violations, field string, b []byte) (h scheduler.Hash128) {
 	if len(b) != idBytes {
-		v.add(field, "want %d random bytes, got %d", idBytes, len(b))
+		v.add(field, "want %d random bytes, got %d: draw them once per process", idBytes, len(b))
 		return h
 	}
 	copy(h[:], b)
 	if h == (scheduler.Hash128{}) {
-		v.add(field, "want %d random bytes, got zeros", idBytes)
+		v.add(field, "want %d random bytes, got zeros: draw them once per process", idBytes)
 	}
 	return h
 }
@@ -90,13 +90,13 @@ func taskSpec(v *violations, spec *yardmasterv1.TaskSpec, out *scheduler.TaskSpe
 	}
 	v.name("queue", out.Queue)
 	if p := spec.GetPriority(); p < -scheduler.PriorityMax || p > scheduler.PriorityMax {
-		v.add("priority", "want %d to %d, got %d", -scheduler.PriorityMax, scheduler.PriorityMax, p)
+		v.add("priority", "want %d to %d, got %d: choose one within that", -scheduler.PriorityMax, scheduler.PriorityMax, p)
 	} else {
 		out.Priority = int8(p)
 	}
 	out.Weight = uint16(v.number("weight", spec.GetWeight(), scheduler.WeightMax, 1))
 	if spec.GetNotBefore() != nil && spec.GetDelay() != nil {
-		v.add("delay", "want at most one of not_before and delay")
+		v.add("delay", "want at most one of not_before and delay, got both: leave one out")
 	}
 	if n := len(spec.GetPayload()); n > scheduler.PayloadBytesMax {
 		v.add("payload", "want at most %d bytes, got %d: store it elsewhere and pass a reference", scheduler.PayloadBytesMax, n)

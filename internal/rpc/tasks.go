@@ -3,20 +3,10 @@ package rpc
 import (
 	"context"
 	"errors"
-	"slices"
-	"strconv"
-
-	"google.golang.org/protobuf/proto"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/engine"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
-)
-
-// Pages of lists.
-const (
-	PageSizeDefault = 100
-	PageSizeMax     = 1000
 )
 
 // taskService is TaskService.
@@ -32,88 +22,6 @@ func (t *taskService) Get(ctx context.Context, req *yardmasterv1.TaskServiceGetR
 		return nil, t.s.fail("get a task", err)
 	}
 	return &yardmasterv1.TaskServiceGetResponse{Task: t.s.taskProto(task, req.GetIncludePayload())}, nil
-}
-
-// List returns a page of tasks. RUNNING is this leader's knowledge, so the engine is asked for leased tasks and what it
-// finds is sorted out here.
-func (t *taskService) List(ctx context.Context, req *yardmasterv1.TaskServiceListRequest) (*yardmasterv1.TaskServiceListResponse, error) {
-	filter, wanted, err := listFilter(req)
-	if err != nil {
-		return nil, err
-	}
-	size := filter.Max
-	res := &yardmasterv1.TaskServiceListResponse{}
-	bytes := 0
-	for {
-		tasks, more, err := t.s.engine.List(ctx, filter)
-		if err != nil {
-			return nil, t.s.fail("list tasks", err)
-		}
-		for _, task := range tasks {
-			p := t.s.taskProto(task, false)
-			if p.GetOutcome() != nil {
-				p.Outcome.Result = nil
-			}
-			if len(wanted) > 0 && !wanted[p.GetState()] {
-				filter.After = task.ID
-				continue
-			}
-			bytes += proto.Size(p)
-			if n := len(res.Tasks); n == size || n > 0 && bytes > ResponseBytesMax {
-				res.NextPageToken = strconv.FormatUint(uint64(filter.After), 10)
-				return res, nil
-			}
-			filter.After = task.ID
-			res.Tasks = append(res.Tasks, p)
-		}
-		if !more {
-			return res, nil
-		}
-		if len(res.Tasks) == size {
-			res.NextPageToken = strconv.FormatUint(uint64(filter.After), 10)
-			return res, nil
-		}
-	}
-}
-
-// listFilter checks a List. wanted are the states asked for; empty: all.
-func listFilter(req *yardmasterv1.TaskServiceListRequest) (f engine.ListFilter, wanted map[yardmasterv1.TaskState]bool, err error) {
-	var v violations
-	f = engine.ListFilter{Queue: req.GetQueue(), Kind: req.GetKind()}
-	if f.Queue != "" {
-		v.name("queue", f.Queue)
-	}
-	if f.Kind != "" {
-		v.name("kind", f.Kind)
-	}
-	f.Max = int(v.number("page_size", req.GetPageSize(), PageSizeMax, PageSizeDefault))
-	if token := req.GetPageToken(); token != "" {
-		after, err := strconv.ParseUint(token, 10, 64)
-		if err != nil {
-			v.add("page_token", "want the next_page_token of the page before, got %s", quote(token))
-		}
-		f.After = scheduler.TaskID(after)
-	}
-	wanted = map[yardmasterv1.TaskState]bool{}
-	for i, state := range req.GetStates() {
-		known := state == yardmasterv1.TaskState_TASK_STATE_RUNNING
-		if known {
-			f.States = append(f.States, scheduler.Leased)
-		}
-		for core, p := range states {
-			if p == state {
-				known = true
-				f.States = append(f.States, core)
-			}
-		}
-		if !known {
-			v.add("states["+strconv.Itoa(i)+"]", "want a task state, got %s", state)
-		}
-		wanted[state] = true
-	}
-	slices.Sort(f.States)
-	f.States = slices.Compact(f.States)
-	return f, wanted, v.err()
 }
 
 // Cancel asks for the end of tasks.
@@ -169,6 +77,40 @@ func (t *taskService) Retry(ctx context.Context, req *yardmasterv1.RetryRequest)
 		return nil, err
 	}
 	return &yardmasterv1.RetryResponse{Results: results}, nil
+}
+
+// Delete removes finished tasks. Their rows are read here; the core takes a dead letter only if it is still the one that was
+// read.
+func (t *taskService) Delete(ctx context.Context, req *yardmasterv1.TaskServiceDeleteRequest) (*yardmasterv1.TaskServiceDeleteResponse, error) {
+	var v violations
+	ids := v.ids("task_ids", req.GetTaskIds(), scheduler.BatchTasksMax)
+	if v.any() {
+		return nil, v.err()
+	}
+	c := &scheduler.Delete{Items: make([]scheduler.DeleteItem, len(ids))}
+	for i, id := range ids {
+		c.Items[i].ID = id
+		task, err := t.s.engine.Task(ctx, id)
+		switch {
+		case missing(err):
+		case err != nil:
+			return nil, t.s.fail("read a finished task", err)
+		case task.Finished != nil:
+			c.Items[i] = scheduler.DeleteItem{ID: id, Gen: task.Finished.GetGen(), Found: true}
+		}
+	}
+	res, err := t.s.engine.Do(ctx, scheduler.Command{Op: scheduler.OpDelete, Delete: c})
+	if err != nil {
+		return nil, t.s.fail("delete tasks", err)
+	}
+	if err := codeError(res.Code, ""); err != nil {
+		return nil, err
+	}
+	out := &yardmasterv1.TaskServiceDeleteResponse{}
+	for _, item := range res.Items {
+		out.Results = append(out.Results, &yardmasterv1.TaskResult{TaskId: uint64(item.ID), Code: yardmasterv1.TaskResult_Code(item.Code)})
+	}
+	return out, nil
 }
 
 func missing(err error) bool {

@@ -50,7 +50,7 @@ func TestTermEndsAndBegins(t *testing.T) {
 func TestProtocolErrors(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		h := helloOf("w1", 1, 4)
-		h.ProtocolVersion = 2
+		h.ProtocolVersion = 0
 		wantStatus(t, r.open(h).ends().Err(), codes.FailedPrecondition, ReasonProtocol)
 		p, _ := r.welcomed(helloOf("w1", 1, 4))
 		p.confirm(5)

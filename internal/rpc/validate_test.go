@@ -298,3 +298,22 @@ func TestOutcomeConversion(t *testing.T) {
 		}
 	}
 }
+
+func TestSizeBound(t *testing.T) {
+	at, d := timestamppb.New(time.Unix(1<<33, 999_999_999)), durationpb.New(365*24*time.Hour-1)
+	full := &yardmasterv1.TaskSpec{
+		Kind: strings.Repeat("k", 63), Queue: strings.Repeat("q", 63), Payload: make([]byte, 70_000), Priority: -100, Weight: 1 << 31,
+		NotBefore: at, Delay: d, StartBy: at, Deadline: at, AttemptTimeout: d, Labels: many(32), Require: many(32), Retention: d, DeadRetention: d,
+		Retry:          &yardmasterv1.RetryPolicy{MaxAttempts: 1 << 31, MaxWorkerLosses: 1 << 31, Backoff: d, BackoffFactor: 1 << 31, BackoffMax: d},
+		IdempotencyKey: strings.Repeat("x", 128),
+	}
+	for _, n := range []int{0, 1, 50} {
+		req := &yardmasterv1.SubmitRequest{Producer: &yardmasterv1.Producer{Id: make([]byte, 16), Number: 1 << 63, LowestUnanswered: 1 << 63}}
+		for range n {
+			req.Tasks = append(req.Tasks, full)
+		}
+		if size, bound := proto.Size(req), sizeBound(req); bound < size || bound > size+600*(n+1)+64*16*n {
+			t.Errorf("%d tasks: size %d, bound %d", n, size, bound)
+		}
+	}
+}

@@ -34,7 +34,7 @@ func (s *Server) taskProto(t *engine.Task, payload bool) *yardmasterv1.Task {
 		Weight: uint32(i.Weight), Generation: i.Gen, Attempts: uint32(i.Attempts), WorkerLosses: uint32(i.Losses),
 		CancelRequested: i.Flags&scheduler.FlagCancelRequested != 0, SubmitTime: at(i.Submitted),
 		StartBy: at(i.StartBy), Deadline: at(i.Deadline), PayloadBytes: i.PayloadBytes, Require: labelMap(i.Require),
-		LastFailure: failureProto(t.LastFailure),
+		LastFailure: failureProto(t.LastFailure), Suspect: i.Suspect,
 	}
 	if i.State == scheduler.Scheduled {
 		p.DueTime = at(i.Due)
@@ -45,6 +45,34 @@ func (s *Server) taskProto(t *engine.Task, payload bool) *yardmasterv1.Task {
 		p.Lease = &yardmasterv1.Lease{
 			Token: uint64(i.Lease.Token), Worker: i.Worker, SessionId: uint64(i.Lease.Session), GrantTime: at(i.Lease.Granted),
 		}
+		p.Progress = s.progressProto(i.Lease.Session, i.Lease.Token)
+	}
+	return p
+}
+
+// progressProto shows what a handler last said of its progress; nil: nothing is known.
+func (s *Server) progressProto(id scheduler.SessionID, token scheduler.Token) *yardmasterv1.Progress {
+	permille, message, heard, ok := s.registry.progress(id, token)
+	if !ok {
+		return nil
+	}
+	return &yardmasterv1.Progress{Permille: permille, Message: message, ReportTime: at(heard)}
+}
+
+// eventProto shows an event.
+func eventProto(e *engine.Event) *yardmasterv1.Event {
+	return &yardmasterv1.Event{
+		Position: e.Position, Time: at(e.At), Type: yardmasterv1.Event_Type(e.Type), TaskId: uint64(e.Task), Queue: e.Queue, Kind: e.Kind,
+		Worker: e.Worker, SessionId: uint64(e.Session), Token: uint64(e.Token), Attempt: e.Attempt, Generation: e.Gen,
+		Cause: yardmasterv1.Cause(e.Cause),
+	}
+}
+
+// softProto shows a STARTED or PROGRESS event.
+func softProto(e *softEvent) *yardmasterv1.Event {
+	p := eventProto(&e.Event)
+	if e.Type == scheduler.EventProgress {
+		p.Progress = &yardmasterv1.Progress{Permille: e.permille, Message: e.message, ReportTime: at(e.At)}
 	}
 	return p
 }
@@ -85,7 +113,7 @@ func outcomeProto(f *storagev1.Finished) *yardmasterv1.Outcome {
 	switch {
 	case state == scheduler.Succeeded:
 		o.Result = f.GetDetail().GetResult()
-	case f.GetDetail() != nil:
+	case f.GetDetail().GetMessage() != "" || state == scheduler.Dead && f.GetDetail() != nil:
 		o.Failure = failureOf(f.GetCause(), f.GetDetail())
 	}
 	return o

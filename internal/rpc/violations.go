@@ -19,7 +19,7 @@ import (
 const (
 	violationsMax  = 16 // told at once; details travel in a header, and many clients accept 8 KiB of them
 	valueBytesMax  = 40 // of an offending value, in a message
-	nameRule       = "want a name: 1 to 63 characters of a-z, 0-9, '.', '_', '-', the first a letter or digit"
+	nameRule       = "want a name (1 to 63 characters of a-z, 0-9, '.', '_', '-', the first a letter or digit), got %s: rename it"
 	maxTimeSeconds = math.MaxInt64/int64(time.Second) - 1
 )
 
@@ -87,19 +87,19 @@ func cutTail(s string, n int) string {
 
 func (v *violations) name(field, s string) {
 	if !scheduler.ValidName(s) {
-		v.add(field, "%s; got %s", nameRule, quote(s))
+		v.add(field, nameRule, quote(s))
 	}
 }
 
 // names checks a list of names and returns it sorted and without repeats.
 func (v *violations) names(field string, list []string, least, most int) []string {
 	if len(list) < least || len(list) > most {
-		v.add(field, "want %d to %d names, got %d", least, most, len(list))
+		v.add(field, "want %d to %d names, got %d: %s", least, most, len(list), fewer(len(list), most, "leave some out"))
 		return nil
 	}
 	for i, s := range list {
 		if !scheduler.ValidName(s) {
-			v.add(field+"["+strconv.Itoa(i)+"]", "%s; got %s", nameRule, quote(s))
+			v.add(field+"["+strconv.Itoa(i)+"]", nameRule, quote(s))
 		}
 	}
 	sorted := slices.Clone(list)
@@ -113,7 +113,7 @@ func (v *violations) labels(field string, m map[string]string) []scheduler.Label
 		return nil
 	}
 	if len(m) > scheduler.LabelsMax {
-		v.add(field, "want at most %d labels, got %d", scheduler.LabelsMax, len(m))
+		v.add(field, "want at most %d labels, got %d: leave some out, or put them into the payload", scheduler.LabelsMax, len(m))
 		return nil
 	}
 	list := make([]scheduler.Label, 0, len(m))
@@ -123,7 +123,7 @@ func (v *violations) labels(field string, m map[string]string) []scheduler.Label
 	slices.SortFunc(list, func(a, b scheduler.Label) int { return strings.Compare(a.Key, b.Key) })
 	for _, l := range list {
 		if !scheduler.ValidName(l.Key) {
-			v.add(field, "key: %s; got %s", nameRule, quote(l.Key))
+			v.add(field, "key: "+nameRule, quote(l.Key))
 		}
 		if len(l.Value) > scheduler.LabelValueMax {
 			v.add(field+"["+quote(l.Key)+"]", "want a value of at most %d bytes, got %d: shorten it",
@@ -139,7 +139,7 @@ func (v *violations) number(field string, n uint32, most, byDefault uint32) uint
 		return byDefault
 	}
 	if n > most {
-		v.add(field, "want 1 to %d (0 means %d), got %d", most, byDefault, n)
+		v.add(field, "want 1 to %d (0 means %d), got %d: lower it", most, byDefault, n)
 	}
 	return n
 }
@@ -151,7 +151,7 @@ func (v *violations) span(field string, d *durationpb.Duration, most, byDefault 
 	}
 	got := scheduler.Duration(d.AsDuration())
 	if d.CheckValid() != nil || got < 0 || got > most {
-		v.add(field, "want 0 to %s, got %s", spell(most), spellProto(d))
+		v.add(field, "want 0 to %s, got %s: %s", spell(most), spellProto(d), shorter(got))
 		return 0
 	}
 	return got
@@ -163,7 +163,7 @@ func (v *violations) time(field string, t *timestamppb.Timestamp) scheduler.Time
 		return 0
 	}
 	if t.CheckValid() != nil || t.GetSeconds() < 0 || t.GetSeconds() > maxTimeSeconds || t.GetSeconds() == 0 && t.GetNanos() == 0 {
-		v.add(field, "want a time after 1970 and before 2262, got %d s and %d ns since 1970", t.GetSeconds(), t.GetNanos())
+		v.add(field, "want a time after 1970 and before 2262, got %d s and %d ns since 1970: leave it out if none is meant", t.GetSeconds(), t.GetNanos())
 		return 0
 	}
 	return scheduler.Time(t.GetSeconds()*int64(time.Second) + int64(t.GetNanos()))
@@ -172,13 +172,13 @@ func (v *violations) time(field string, t *timestamppb.Timestamp) scheduler.Time
 // ids checks a list of task ids.
 func (v *violations) ids(field string, ids []uint64, most int) []scheduler.TaskID {
 	if len(ids) == 0 || len(ids) > most {
-		v.add(field, "want 1 to %d ids, got %d", most, len(ids))
+		v.add(field, "want 1 to %d ids, got %d: %s", most, len(ids), fewer(len(ids), most, "split the request"))
 		return nil
 	}
 	list := make([]scheduler.TaskID, len(ids))
 	for i, id := range ids {
 		if id == 0 {
-			v.add(field+"["+strconv.Itoa(i)+"]", "want a task's id, got 0")
+			v.add(field+"["+strconv.Itoa(i)+"]", "want a task's id, from 1, got 0: leave it out")
 		}
 		list[i] = scheduler.TaskID(id)
 	}
@@ -201,4 +201,20 @@ func spellProto(d *durationpb.Duration) string {
 		return got.String()
 	}
 	return strconv.FormatInt(d.GetSeconds(), 10) + " s"
+}
+
+// fewer is the cure for a list of the wrong length.
+func fewer(n, most int, cure string) string {
+	if n > most {
+		return cure
+	}
+	return "name at least one"
+}
+
+// shorter is the cure for a span out of its bounds.
+func shorter(got scheduler.Duration) string {
+	if got < 0 {
+		return "it can't be negative, give 0 or leave it out"
+	}
+	return "shorten it"
 }

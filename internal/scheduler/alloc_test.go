@@ -18,17 +18,26 @@ type mill struct {
 
 const millBatch = 100
 
+// newMill makes a mill with so many leases in a steady state.
 func newMill(t testing.TB, pending, slots int) *mill {
-	m := &mill{harness: quiet(t)}
-	m.id = m.open(worker("w", slots, "a"))
-	m.tasks = specs(millBatch, "a")
-	all := specs(pending+slots, "a")
+	return newMillOf(t, pending, slots, worker("w", slots, "a"), 0, specs(millBatch, "a"))
+}
+
+// newMillOf makes a mill of a worker, a bound on the queue's leases and the tasks of one submit.
+func newMillOf(t testing.TB, pending, leases int, w WorkerInfo, maxLeases uint32, tasks []TaskSpec) *mill {
+	m := &mill{harness: quiet(t), tasks: tasks}
+	m.id = m.open(w)
+	m.apply(Command{Op: OpConfigureQueue, Queue: &QueueCommand{Name: DefaultQueue, Fields: QueueMaxLeasesSet, MaxLeases: maxLeases}})
+	var all []TaskSpec
+	for len(all) < pending+leases {
+		all = append(all, tasks...)
+	}
 	for len(all) > 0 {
 		n := min(len(all), BatchTasksMax)
 		m.s.Apply(&Batch{Logic: LogicVersion, Now: m.now, Commands: []Command{submit(all[:n]...)}}, &m.eff)
 		m.take()
 		all = all[n:]
-		if m.s.DirtyRows() > 50_000 {
+		if m.s.DirtyLooks() > 50_000 {
 			m.checkpoint()
 		}
 	}
@@ -82,9 +91,18 @@ func (m *mill) round() {
 	m.next()
 	m.outcomeStep()
 	m.done()
-	if m.s.DirtyRows() > 30_000 {
+	if m.s.DirtyLooks() > 30_000 {
 		m.checkpoint()
 	}
+}
+
+// mixed are light and heavy tasks in turn.
+func mixed(n int) []TaskSpec {
+	all := specs(n, "a")
+	for i := range all {
+		all[i].Weight = uint16(1 + i%3)
+	}
+	return all
 }
 
 // allocs counts the allocations of f.
@@ -100,10 +118,15 @@ func allocs(f func()) uint64 {
 // backlog, and with a producer's window.
 func TestAllocations(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	ahead := worker("w", 500, "a")
+	ahead.Pools[0].Prefetch = 500
 	for name, m := range map[string]*mill{
 		"backlog":    newMill(t, 10_000, 1000),
 		"no backlog": newMill(t, 0, 100),
 		"producer":   newMill(t, 1000, 1000),
+		"prefetch":   newMillOf(t, 1000, 1000, ahead, 0, specs(millBatch, "a")),
+		"max leases": newMillOf(t, 1000, 1000, worker("w", 2000, "a"), 1000, specs(millBatch, "a")),
+		"heavy":      newMillOf(t, 1000, 1000, worker("w", 1000, "a"), 0, mixed(millBatch)),
 	} {
 		for range 2000 { // until each segment of the indexes has met its most
 			m.round()
@@ -112,7 +135,7 @@ func TestAllocations(t *testing.T) {
 		var submits, ends uint64
 		c := m.sub.Commands[0].Submit
 		for i := range rounds {
-			if m.s.DirtyRows() > 20_000 {
+			if m.s.DirtyLooks() > 20_000 {
 				m.checkpoint()
 			}
 			if name == "producer" {

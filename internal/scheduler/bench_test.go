@@ -36,7 +36,7 @@ func BenchmarkApplySingle(b *testing.B) {
 		m.outcomes.AnswersThrough = m.outcomes.FirstSeq - 1
 		m.s.Apply(&m.out, &m.eff)
 		m.outcomes.FirstSeq++
-		if m.s.DirtyRows() > 30_000 {
+		if m.s.DirtyLooks() > 30_000 {
 			m.checkpoint()
 		}
 	}
@@ -65,6 +65,61 @@ func BenchmarkApplyWorkers(b *testing.B) {
 				out.Session, out.FirstSeq, out.AnswersThrough = g.Session, x.nextSeq(), x.nextSeq()-1
 				out.List[0] = Outcome{Token: g.Token, Kind: OutcomeSucceeded}
 				h.s.Apply(&end, &h.eff)
+			}
+		})
+	}
+}
+
+// BenchmarkApplyMatching is BenchmarkApply with what else matching does: leases ahead of slots, a bound on the queue's
+// leases, tasks of mixed weight that wait for slots in turn.
+func BenchmarkApplyMatching(b *testing.B) {
+	ahead := worker("w", 500, "a")
+	ahead.Pools[0].Prefetch = 500
+	for _, bench := range []struct {
+		name string
+		m    func() *mill
+	}{
+		{"prefetch", func() *mill { return newMillOf(b, 1000, 1000, ahead, 0, specs(millBatch, "a")) }},
+		{"max-leases", func() *mill { return newMillOf(b, 1000, 1000, worker("w", 2000, "a"), 1000, specs(millBatch, "a")) }},
+		{"heavy", func() *mill { return newMillOf(b, 1000, 1000, worker("w", 1000, "a"), 0, mixed(millBatch)) }},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			m := bench.m()
+			b.ReportAllocs()
+			b.ResetTimer()
+			for n := 0; n < b.N; n += millBatch {
+				m.round()
+			}
+		})
+	}
+}
+
+// BenchmarkRecallable asks twenty thousand workers' state what is to be recalled: nothing is ahead of slots, or all slots
+// are taken, or slots are free that fit nothing that is ahead.
+func BenchmarkRecallable(b *testing.B) {
+	for _, bench := range []struct {
+		name     string
+		prefetch uint16
+		free     bool
+	}{{"none-ahead", 0, false}, {"none-free", 2, false}, {"none-fits", 2, true}} {
+		b.Run(bench.name, func(b *testing.B) {
+			h := quiet(b)
+			const n = 20_000
+			for i := range n {
+				w := worker(fmt.Sprintf("w%d", i), 1, "a")
+				if bench.free && i%2 == 0 {
+					w.Kinds = []string{"other"}
+				}
+				w.Pools[0].Prefetch = bench.prefetch
+				h.open(w)
+			}
+			h.submit(specs(3*n, "a")...)
+			h.tick(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				if items := h.s.Recallable(1000, nil); len(items) > 0 {
+					b.Fatal(items)
+				}
 			}
 		})
 	}
@@ -104,7 +159,10 @@ func BenchmarkLoad(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(heapInUse()-before)/float64(s.tasks.live), "bytes/task")
+	bytes := float64(heapInUse()-before) / float64(s.tasks.live)
+	if b.ReportMetric(bytes, "bytes/task"); bytes > taskBytesMax {
+		b.Errorf("%.1f bytes a task, want at most %d", bytes, taskBytesMax)
+	}
 	runtime.KeepAlive(s)
 	runtime.KeepAlive(tables)
 }

@@ -17,6 +17,7 @@ func (s *State) Check() error {
 	c.sessions()
 	c.heaps()
 	c.matcher()
+	c.heavy()
 	c.rest()
 	return errors.Join(c.errs...)
 }

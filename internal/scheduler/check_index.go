@@ -8,15 +8,20 @@ func (c *checker) shapes() {
 	for id, sh := range s.shapes {
 		ready += sh.ready.len()
 		idle := slices.Contains(sh.queue.idle, sh)
-		if sh.refs > 0 {
+		if sh.refs > 0 && !sh.Suspect {
 			c.queues[sh.Queue-1].shapes++
 		}
 		c.bad(sh.refs == c.shapeRefs[id] && idle == (sh.refs == 0), "shape %d: %d tasks, counted %d, idle %v", id, c.shapeRefs[id], sh.refs, idle)
 		c.bad(s.shapeByKey[sh.key] == sh, "shape %d isn't found by its key", id)
 		checkHeap(c, &sh.ready, "ready tasks of a shape")
-		isCand, isBlocked := sh.candPos >= 0, sh.blocked != 0
-		c.bad((isCand || isBlocked) == (sh.ready.len() > 0) && !(isCand && isBlocked),
-			"shape %d: %d ready, candidate %v, blocked %v", id, sh.ready.len(), isCand, isBlocked)
+		places := 0
+		for _, there := range [...]bool{sh.candPos >= 0, sh.blocked != 0, sh.Reserved != 0} {
+			if there {
+				places++
+			}
+		}
+		c.bad(places == min(sh.ready.len(), 1), "shape %d: %d ready, candidate %v, blocked %v, reserved %v", id, sh.ready.len(),
+			sh.candPos >= 0, sh.blocked != 0, sh.Reserved != 0)
 	}
 	c.bad(ready == c.ready, "%d ready tasks, %d in heaps", c.ready, ready)
 	c.bad(len(s.shapes) == len(s.shapeByKey), "%d shapes, %d by key", len(s.shapes), len(s.shapeByKey))
@@ -54,8 +59,8 @@ func (c *checker) queueSums() {
 		c.bad(sum.counts == q.counts && sum.dead == q.dead && sum.shapes == q.shapes,
 			"queue %s: %v tasks, %d dead, %d shapes; counted %v, %d, %d", q.Name, sum.counts, sum.dead, sum.shapes, q.counts, q.dead, q.shapes)
 		c.bad(q.shapes <= ShapesMax && len(q.idle) <= idleShapesMax, "queue %s: %d shapes, %d idle", q.Name, q.shapes, len(q.idle))
-		c.bad((q.fairPos >= 0) == (q.cand.len() > 0 && !q.Paused), "queue %s: place %d with %d candidates, paused %v",
-			q.Name, q.fairPos, q.cand.len(), q.Paused)
+		c.bad((q.fairPos >= 0) == (q.cand.len() > 0 && q.open()), "queue %s: place %d with %d candidates, open %v",
+			q.Name, q.fairPos, q.cand.len(), q.open())
 		c.bad(s.queueByName[q.Name] == q, "queue %s isn't found by its name", q.Name)
 	}
 }
@@ -76,7 +81,10 @@ func (c *checker) sessions() {
 		c.bad(len(x.Answers) <= AnswersMax, "session %d keeps %d answers", id, len(x.Answers))
 		for i := range x.pools {
 			p := &x.pools[i]
-			c.bad((p.heapPos >= 0) == (on && p.free() > 0), "session %d pool %d: free %d, place %d", id, i, p.free(), p.heapPos)
+			c.bad((p.heapPos >= 0) == (on && p.room() > 0 && p.keep == nil), "session %d pool %d: room %d, kept %v, place %d", id, i,
+				p.room(), p.keep != nil, p.heapPos)
+			over := p.overPos != 0 && s.matcher.over[p.overPos-1] == p
+			c.bad(over == (p.used > p.slots), "session %d pool %d: %d of %d slots used, listed %v", id, i, p.used, p.slots, over)
 		}
 	}
 	c.bad(attached == s.attached && dying == len(s.dying), "%d sessions attached and %d dying, counted %d and %d",
@@ -117,13 +125,13 @@ func (c *checker) matcher() {
 	m := &c.s.matcher
 	c.bad(len(m.gained) == 0 || m.left, "%d gains weren't looked at", len(m.gained))
 	for _, sh := range c.s.shapes {
-		if sh.ready.len() > 0 && (sh.blocked != 0 || !m.left && !sh.queue.Paused) {
+		if sh.ready.len() > 0 && (sh.blocked != 0 || !m.left && sh.Reserved == 0 && sh.queue.open()) {
 			c.bad(m.pick(sh) == nil, "shape %d (blocked %v) waits though a pool has room", sh.ID, sh.blocked != 0)
 		}
 	}
 	sessions, classes, free := 0, 0, 0
 	for _, k := range m.classes {
-		sessions += k.refs
+		sessions += len(k.members)
 		for i := range k.pools {
 			cp := &k.pools[i]
 			c.bad((cp.pos >= 0) == (cp.sessions.len() > 0), "class pool %d: place %d, %d sessions", i, cp.pos, cp.sessions.len())
@@ -163,11 +171,30 @@ func (c *checker) rest() {
 	})
 	c.bad(len(s.keyRow) == s.keys.live && len(s.keyOfTask) == s.keys.live && s.keyExpiry.len() == ended,
 		"%d keys, %d ended; %d by key, %d by task, %d timers", s.keys.live, ended, len(s.keyRow), len(s.keyOfTask), s.keyExpiry.len())
+	c.ids()
 	checkSlab(c, &s.tasks, "tasks")
 	checkSlab(c, &s.leases, "leases")
 	checkSlab(c, &s.policies, "policies")
 	checkSlab(c, &s.keys, "keys")
 	checkSlab(c, &s.dead, "dead")
+}
+
+// ids checks the order of live tasks, and who holds the rare part of a task's row.
+func (c *checker) ids() {
+	s := c.s
+	n, last, unconfirmed := 0, TaskID(0), 0
+	s.ids.walk(0, func(id TaskID) bool {
+		t := s.findTask(id)
+		c.bad(id > last && t != nil, "task %d comes after %d in order, and lives: %v", id, last, t != nil)
+		if t != nil && t.Undelivered > 0 {
+			unconfirmed++
+			c.bad(s.unconfirmed[id] != 0, "task %d: nobody failed to confirm it %d times", id, t.Undelivered)
+		}
+		n, last = n+1, id
+		return n <= s.tasks.live
+	})
+	c.bad(n == s.tasks.live, "%d tasks, %d in order", s.tasks.live, n)
+	c.bad(len(s.unconfirmed) == unconfirmed, "%d unconfirmed tasks, listed %d", unconfirmed, len(s.unconfirmed))
 }
 
 func checkSlab[R any, P keyed[R]](c *checker, s *slab[R, P], name string) {

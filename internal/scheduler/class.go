@@ -8,7 +8,7 @@ type group struct {
 	refs   int // classes
 }
 
-// groupPool is one pool of a group: the classes with free slots in it.
+// groupPool is one pool of a group: the classes with room in it.
 type groupPool struct {
 	group   *group
 	index   int
@@ -23,10 +23,11 @@ type class struct {
 	queues []string // sorted; empty: all
 	labels []Label
 	pools  []classPool
-	refs   int // sessions
+
+	members []*session // order never reaches output
 }
 
-// classPool is one pool of a class: the sessions with free slots in it.
+// classPool is one pool of a class: the sessions with room in it.
 type classPool struct {
 	class    *class
 	home     *groupPool
@@ -37,21 +38,39 @@ type classPool struct {
 
 // pool is one pool of one session.
 type pool struct {
-	session *session
-	home    *classPool
-	index   int
-	slots   int
-	used    int   // Invariant: the sum of the weights of the session's leases in it
-	heapPos int32 // in home.sessions; -1: not there
+	session  *session
+	home     *classPool
+	index    int
+	slots    int
+	prefetch int
+	used     int    // Invariant: the sum of the weights of the session's leases in it
+	keep     *shape // whose task its freed slots are kept for; nil: none's
+	heapPos  int32  // in home.sessions; -1: not there
+	overPos  int    // position + 1 in matcher.over; 0: not there
 }
 
-// free is how many slots are left. Tokens that a Hello brought may have taken more than there are: then it is negative.
+// free is how many slots are left. It is negative where leases were sent ahead, or a Hello brought more tokens than there
+// are slots.
 func (p *pool) free() int { return p.slots - p.used }
 
-// admits reports whether the pool has room for a task of a weight.
-func (p *pool) admits(weight uint16) bool { return p.free() >= int(weight) }
+// room is how many leases of weight 1 it may still be given, those sent ahead included.
+func (p *pool) room() int { return p.free() + p.prefetch }
 
-// poolLess orders pools of different sessions by most free slots, then longest without a grant, then session. Two pools of
+// holds reports whether the pool has room for a shape's task, its session aside. Only tasks of weight 1 that aren't
+// suspects are sent ahead of free slots. Among pools with room it is monotone in free: what the one with most free slots
+// doesn't hold, none does.
+func (p *pool) holds(sh *shape) bool {
+	if sh.Weight == 1 && !sh.Suspect {
+		return p.room() > 0
+	}
+	return p.free() >= int(sh.Weight)
+}
+
+// admits reports whether the pool may be given a shape's task now, reservations aside: suspects are kept apart.
+func (p *pool) admits(sh *shape) bool { return p.holds(sh) && !(sh.Suspect && p.session.suspects > 0) }
+
+// poolLess orders pools of different sessions by most free slots (so that slots everywhere are filled before anything is
+// sent ahead), then longest without a grant, then session. Two pools of
 // one session never meet: heaps hold pools of one index, and one pool of a session runs a kind.
 func poolLess(a, b *pool) bool {
 	if a.free() != b.free() {
@@ -89,9 +108,33 @@ func (c *class) fit(sh *shape) int {
 	return index
 }
 
-// admits reports whether one of the sessions has room for a shape's task in this pool.
+// admits reports whether one of the sessions has room for a shape's task in this pool. Of suspects it says so too early
+// where each of these sessions has one already.
 func (cp *classPool) admits(sh *shape) bool {
-	return cp.sessions.len() > 0 && cp.sessions.min().admits(sh.Weight) && cp.class.fit(sh) == cp.home.index
+	return cp.sessions.len() > 0 && cp.sessions.min().holds(sh) && cp.class.fit(sh) == cp.home.index
+}
+
+// apart returns the best session's pool for a suspect, if it is better than best. It descends the heap only past sessions
+// that have a suspect.
+func (cp *classPool) apart(sh *shape, best *pool) *pool {
+	stack := []int{0}
+	for len(stack) > 0 {
+		i := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		p := *cp.sessions.items.at(i)
+		if !p.holds(sh) || best != nil && !poolLess(p, best) {
+			continue
+		}
+		if p.admits(sh) {
+			best = p
+			continue
+		}
+		first := heapArity*i + 1
+		for c := first; c < min(first+heapArity, cp.sessions.len()); c++ {
+			stack = append(stack, c)
+		}
+	}
+	return best
 }
 
 // missingLabel returns the first required label that a worker lacks.
@@ -187,18 +230,24 @@ func (m *matcher) join(x *session) {
 		c = newClass(ck, g, w)
 		m.classes[ck] = c
 	}
-	c.refs++
-	x.class = c
+	x.class, x.classPos = c, len(c.members)
+	c.members = append(c.members, x)
 	x.pools = make([]pool, len(w.Pools))
 	for i := range x.pools {
-		x.pools[i] = pool{session: x, home: &c.pools[i], index: i, slots: int(w.Pools[i].Slots), heapPos: -1}
+		x.pools[i] = pool{
+			session: x, home: &c.pools[i], index: i, slots: int(w.Pools[i].Slots), prefetch: int(w.Pools[i].Prefetch), heapPos: -1,
+		}
 	}
 }
 
 // quit takes a session that is in no heap any more out of its class.
 func (m *matcher) quit(x *session) {
 	c := x.class
-	if c.refs--; c.refs > 0 {
+	last := len(c.members) - 1
+	moved := c.members[last]
+	c.members[x.classPos], moved.classPos = moved, x.classPos
+	c.members[last] = nil
+	if c.members = c.members[:last]; last > 0 {
 		return
 	}
 	delete(m.classes, c.key)

@@ -24,12 +24,14 @@ const (
 	OpResumeQueue    Op = 17 // Queue
 	OpConfigureQueue Op = 18 // Queue
 	OpForget         Op = 19 // Forget: retention of dead letters is over
-	opMax               = OpForget
+	OpDelete         Op = 20 // Delete: finished tasks go before their retention is over. From logic 2 on
+	OpSetLogic       Op = 21 // SetLogic: other rules from the next entry on
+	opMax               = OpSetLogic
 )
 
 // Batch is one log entry: a step. It is decoded, or kept decoded by the leader that proposed it.
 type Batch struct {
-	Logic    uint32 // rules to apply it by; another than LogicVersion halts
+	Logic    uint32 // rules to apply it by: those in force (State.Logic), or the replica halts
 	Now      Time   // the leader's log time at proposal; earlier than the state's counts as the state's
 	Commands []Command
 }
@@ -47,6 +49,8 @@ type Command struct {
 	Outcomes  *Outcomes
 	Queue     *QueueCommand
 	Forget    *Forget
+	Delete    *Delete
+	SetLogic  *SetLogic
 }
 
 // BeginTerm opens a leader's term: every session is detached (attached means attach term = current term).
@@ -86,6 +90,7 @@ type TaskSpec struct {
 type Cancel struct {
 	IDs   []TaskID
 	Force bool // fence leased ones at once
+	Purge bool // leave leased ones alone (ItemNotTerminal), keep nothing of the others. From logic 2 on
 }
 
 // Retry gives dead letters a new generation. The engine reads the finished rows into it.
@@ -117,6 +122,8 @@ type Pool struct {
 	Name  string
 	Slots uint16
 	Kinds []string // sorted, unique
+
+	Prefetch uint16 // leases beyond the slots, for tasks of weight 1
 }
 
 // KnownToken is a token that a Hello names: it occupies slots until the worker's word.
@@ -189,11 +196,48 @@ type Outcome struct {
 type QueueCommand struct {
 	Name   string
 	Weight uint16 // OpConfigureQueue; 0: unchanged
+
+	// OpConfigureQueue, from logic 2 on: Fields says which of the others are set, as QueueRow has them.
+	Fields                   QueueFields
+	Depth                    uint64
+	MaxLeases                uint32
+	Retention, DeadRetention Duration
 }
+
+// QueueFields says which settings a QueueCommand changes. The numbers are stored.
+type QueueFields uint8
+
+// The settings.
+const (
+	QueueDepthSet QueueFields = 1 << iota
+	QueueMaxLeasesSet
+	QueueRetentionSet
+	QueueDeadRetentionSet
+	queueFieldsEnd
+)
 
 // Forget ends dead letters whose retention is over. The engine proposes it from the store's expiry order.
 type Forget struct {
 	Items []DeadRef
+}
+
+// Delete removes finished tasks, 1 to BatchTasksMax. The engine reads the finished rows into it.
+type Delete struct {
+	Items []DeleteItem
+}
+
+// DeleteItem is one finished task and the row that was read for it. Found is false if the store held none. A dead letter
+// goes only if Gen is still its generation; of the others the core knows nothing but that they don't live.
+type DeleteItem struct {
+	ID    TaskID
+	Gen   uint32
+	Found bool
+}
+
+// SetLogic changes the rules that later entries are applied by. Only upwards, and only proposed after a checkpoint that
+// holds all earlier entries, so that a tail is never replayed under other rules than it was applied by.
+type SetLogic struct {
+	Logic uint32
 }
 
 // DeadRef names a dead letter's generation.

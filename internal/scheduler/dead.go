@@ -77,6 +77,38 @@ func (s *State) forget(c *Forget, eff *Effects) {
 	}
 }
 
+// deleteFinished removes finished tasks before their retention is over.
+func (s *State) deleteFinished(c *Delete, r *Reply, eff *Effects) {
+	if len(c.Items) == 0 || len(c.Items) > BatchTasksMax {
+		r.Code = CodeInvalid
+		return
+	}
+	from := len(eff.Items)
+	for i := range c.Items {
+		it := &c.Items[i]
+		eff.Items = append(eff.Items, ItemResult{ID: it.ID, Code: s.deleteOne(it, eff)})
+	}
+	r.Items = Span{int32(from), int32(len(eff.Items))}
+}
+
+func (s *State) deleteOne(it *DeleteItem, eff *Effects) ItemCode {
+	if s.findTask(it.ID) != nil {
+		return ItemNotTerminal
+	}
+	d := s.findDead(it.ID)
+	if !it.Found || it.ID == 0 || it.ID > s.globals.LastTask || d != nil && d.Gen != it.Gen {
+		return ItemNotFound
+	}
+	e := s.event(EventDeleted, eff)
+	e.Task, e.Gen = it.ID, it.Gen
+	if d != nil {
+		e.Queue = s.queues[d.Queue-1].Name
+		s.dropDead(d)
+	}
+	eff.Forgotten = append(eff.Forgotten, it.ID)
+	return ItemDone
+}
+
 // retry gives dead letters a new generation.
 func (s *State) retry(c *Retry, r *Reply, eff *Effects) {
 	if len(c.Items) > BatchTasksMax {
@@ -109,7 +141,7 @@ func (s *State) retryOne(it *RetryItem, eff *Effects) ItemCode {
 		return ItemLimit
 	}
 	s.dropDead(d)
-	t := s.revive(TaskRow{ID: it.ID, Gen: it.Gen + 1}, &spec)
+	t := s.revive(TaskRow{ID: it.ID, Gen: it.Gen + 1}, &spec, EventRetried, eff)
 	s.reviveKey(t)
 	eff.Revived = append(eff.Revived, it.ID)
 	return ItemDone

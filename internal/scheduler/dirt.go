@@ -9,6 +9,7 @@ type dirt struct {
 	sealed  uint32                // of the checkpoint being copied; 0: none
 	changed [tableEnd][]uint64    // keys of rows made or changed in this epoch; some may be gone again
 	dropped [tableEnd][]uint64    // keys of rows that an earlier checkpoint holds and that are gone
+	rows    int                   // that a checkpoint sealed now would write: those in changed that aren't gone, and dropped
 	saved   map[rowRef]Row        // images of sealed rows touched since
 	spare   [2][tableEnd][]uint64 // memory of an earlier checkpoint's lists
 }
@@ -41,6 +42,7 @@ func (s *State) touch(table Table, rowKey uint64, epoch *uint32, stored *bool) {
 	}
 	*epoch = d.epoch
 	d.changed[table] = append(d.changed[table], rowKey)
+	d.rows++
 }
 
 // dropRow notes that a row is about to be deleted. A row that no checkpoint holds leaves no trace.
@@ -54,15 +56,24 @@ func (s *State) dropRow(table Table, rowKey uint64, epoch *uint32, stored bool) 
 		d.saved[rowRef{table, rowKey}] = row
 		stored = true
 	}
+	if *epoch == d.epoch {
+		d.rows--
+	}
 	*epoch = 0
 	if stored {
 		d.dropped[table] = append(d.dropped[table], rowKey)
+		d.rows++
 	}
 }
 
 func (s *State) touchTask(t *task)   { s.touch(TableTasks, uint64(t.ID), &t.epoch, &t.stored) }
 func (s *State) touchLease(l *lease) { s.touch(TableLeases, uint64(l.Token), &l.epoch, &l.stored) }
 func (s *State) touchKey(k *key)     { s.touch(TableKeys, k.Row, &k.epoch, &k.stored) }
+
+func (s *State) touchShape(sh *shape) {
+	s.rows++
+	s.touch(TableShapes, uint64(sh.ID), &sh.epoch, &sh.stored)
+}
 
 // Queues, sessions and producers change many times a step: each counts once.
 
@@ -88,8 +99,11 @@ func (s *State) countOnce(step *uint64) {
 	}
 }
 
-// DirtyRows is how many rows a checkpoint sealed now would look at.
-func (s *State) DirtyRows() int {
+// DirtyRows is how many rows a checkpoint sealed now would write, about: a row that came and went counts nothing.
+func (s *State) DirtyRows() int { return 1 + s.dirt.rows }
+
+// DirtyLooks is how many it would look at: what came and went is among them, and takes memory until then.
+func (s *State) DirtyLooks() int {
 	n := 1
 	for t := range s.dirt.changed {
 		n += len(s.dirt.changed[t]) + len(s.dirt.dropped[t])
@@ -117,6 +131,7 @@ func (s *State) Seal() *Sealed {
 	d.spare = [2][tableEnd][]uint64{}
 	d.sealed = d.epoch
 	d.epoch++
+	d.rows = 0
 	return c
 }
 
@@ -196,7 +211,7 @@ func (s *State) collected(c *Sealed) {
 
 // keepSpare keeps a list's memory unless it is out of the ordinary.
 func keepSpare(keys []uint64) []uint64 {
-	if cap(keys) > 1<<17 {
+	if cap(keys) > 1<<20 {
 		return nil
 	}
 	return keys[:0]

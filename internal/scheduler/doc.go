@@ -14,11 +14,20 @@
 // the session's end; not by revocation.
 //
 // Invariants, each checked by Check: every index and counter equals what the rows say; at most one live lease a task;
-// tokens only grow; no slot idle while eligible work waits, once a step has left nothing over.
+// tokens only grow; no slot idle while eligible work waits, once a step has left nothing over, but those kept for a heavy
+// task; no two suspects on a session.
+//
+// Each entry says by which version of these rules it is applied (Logic): grants aren't in the log, so a log must always be
+// replayed by the rules that it was applied by. A committed SetLogic changes them; those of released versions are pinned by
+// golden logs. What came with version 2 says so where it is.
+//
+// Events tell watchers what a step did, in order; their positions are a counter of the state. They carry nothing that the
+// state needs.
 //
 // Steps are bounded: one changes at most StepRowsMax rows; what is left (Effects.More) is found where it was by the next
 // step. Exceptions: the rows of one command's own list (the batcher counts those; a Hello may name TokensKnownMax tokens),
-// and the decision that a shape fits nowhere, which changes nothing and is bounded by the number of shapes.
+// a pause, which ends the waits of its queue's heavy shapes, and the decision that a shape fits nowhere or can have no
+// reservation, which changes nothing and is bounded by the number of shapes.
 //
 // Checkpoints: Seal and Collect copy changed rows out while Apply goes on; a Loader builds a state from rows. What is
 // loaded has the same hash and makes the same next grants.

@@ -13,7 +13,7 @@ const (
 	CodeKeyConflict         // idempotency key used with another body; Reply.First names the task
 	CodeProducerWindow      // request number below the window, too far ahead, or unknown producer whose lowest isn't 1
 	CodeLimitTasks          // Limits.MaxTasks
-	CodeLimitDepth          // Limits.Depth
+	CodeLimitDepth          // Limits.Depth, or the queue's own
 	CodeLimitQueues         // QueuesMax
 	CodeLimitShapes         // ShapesMax
 	CodeLimitSessions       // SessionsMax
@@ -28,7 +28,7 @@ var codeNames = [...]string{
 
 func (c Code) String() string { return nameOf(codeNames[:], int(c)) }
 
-// ItemCode is what a Cancel or Retry did to one task. Numbered as in the public contract.
+// ItemCode is what a Cancel, Retry or Delete did to one task. Numbered as in the public contract.
 type ItemCode uint8
 
 // The item codes.
@@ -39,6 +39,7 @@ const (
 	ItemNotFound        ItemCode = 4
 	ItemNotDead         ItemCode = 5
 	ItemLimit           ItemCode = 6
+	ItemNotTerminal     ItemCode = 7 // Delete: it lives; Cancel with Purge: it is leased
 )
 
 // Span is a range [From, To) of one of the Effects' slices.
@@ -52,7 +53,7 @@ type Reply struct {
 	Count   int32     // Submit
 	IDs     Span      // Submit with keys: of Effects.IDs, one a task
 	Old     Span      // Submit with keys: of Effects.Indexes, tasks that existed
-	Items   Span      // Cancel, Retry: of Effects.Items
+	Items   Span      // Cancel, Retry, Delete: of Effects.Items
 	Stop    Span      // Open, Resume: of Effects.Tokens, tokens to stop
 	Session SessionID // Open, Resume
 	Attach  uint64    // Open, Resume, Attach: the new attach number
@@ -61,7 +62,7 @@ type Reply struct {
 	Fresh   bool      // Submit: carried out now, not a repeat
 }
 
-// ItemResult is what a Cancel or Retry did to one task.
+// ItemResult is what a Cancel, Retry or Delete did to one task.
 type ItemResult struct {
 	ID   TaskID
 	Code ItemCode
@@ -124,18 +125,68 @@ type Finished struct {
 	ExpiresAt    Duration  // served time at which its retention is over; 0: nothing is kept
 	Token        Token     // of the accepted outcome; 0: none
 	Session      SessionID // of the accepted outcome; 0: none
+	Granted      Time      // when that lease was granted
 	Worker       string    // its worker's name
 	Cmd, Item    int32     // the accepted outcome's command and position; Cmd -1: none
 }
 
-// Failed is an attempt of a task that goes on living: its failure is to be kept as the task's last.
-// Cmd -1: there is no report (the back-stop); Cause says what happened.
+// Failed is a charged attempt that ended without success, to be kept among the task's attempts and as its last failure:
+// of a task that goes on living, and (from logic 2 on) of one that it ended if no outcome of a worker did (Cmd -1).
+// Cmd -1: there is no report (the back-stop, a lost worker); Cause says what happened.
 type Failed struct {
 	Task      TaskID
 	Cause     Cause
 	Attempt   uint32
+	Gen       uint32
+	Token     Token
+	Session   SessionID
+	Granted   Time
+	Worker    string
 	Cmd, Item int32
 }
+
+// Event is something that happened, for watchers. Its place among all events is its Position, a counter of the state.
+// There are none under logic 1.
+type Event struct {
+	Position    uint64
+	Task        TaskID
+	Token       Token     // of the lease concerned; 0: none
+	Session     SessionID // likewise, or the session concerned
+	Queue, Kind string
+	Worker      string // of Session
+	Gen         uint32
+	Attempt     uint32 // its number, from 1
+	Type        EventType
+	Cause       Cause
+}
+
+// EventType says what happened. Numbered as in the public contract; those of soft knowledge aren't the core's.
+type EventType uint8
+
+// The types.
+const (
+	EventSubmitted       EventType = 1
+	EventReady           EventType = 2
+	EventLeased          EventType = 3
+	EventStarted         EventType = 4 // soft
+	EventProgress        EventType = 5 // soft
+	EventReturned        EventType = 6
+	EventFailed          EventType = 7
+	EventCancelRequested EventType = 8
+	EventSucceeded       EventType = 9
+	EventDead            EventType = 10
+	EventCancelled       EventType = 11
+	EventExpired         EventType = 12
+	EventRetried         EventType = 13
+	EventDeleted         EventType = 14
+	EventQueueConfigured EventType = 15
+	EventQueuePaused     EventType = 16
+	EventQueueResumed    EventType = 17
+	EventWorkerOpened    EventType = 18
+	EventWorkerAttached  EventType = 19
+	EventWorkerDetached  EventType = 20
+	EventWorkerEnded     EventType = 21
+)
 
 // SessionChange tells what happened to a session.
 type SessionChange struct {
@@ -171,7 +222,8 @@ type Effects struct {
 	Finished  []Finished
 	Failed    []Failed
 	Revived   []TaskID // dead letters that live again: their finished rows are to be deleted, their bodies stay
-	Forgotten []TaskID // dead letters that are gone: finished rows and bodies are to be deleted
+	Forgotten []TaskID // dead letters and deleted tasks that are gone: finished rows and bodies are to be deleted
+	Events    []Event
 	Sessions  []SessionChange
 	More      bool // the step's bound was met with work left: propose a Tick at once
 }
@@ -180,9 +232,12 @@ type Effects struct {
 func (e *Effects) Reset() {
 	clear(e.Grants) // strings
 	clear(e.Finished)
+	clear(e.Failed)
+	clear(e.Events)
 	e.Replies, e.IDs, e.Indexes, e.Items = e.Replies[:0], e.IDs[:0], e.Indexes[:0], e.Items[:0]
 	e.Tokens, e.Answers, e.Grants, e.Cancels = e.Tokens[:0], e.Answers[:0], e.Grants[:0], e.Cancels[:0]
 	e.Staged, e.Finished, e.Failed = e.Staged[:0], e.Finished[:0], e.Failed[:0]
 	e.Revived, e.Forgotten, e.Sessions = e.Revived[:0], e.Forgotten[:0], e.Sessions[:0]
+	e.Events = e.Events[:0]
 	e.More = false
 }

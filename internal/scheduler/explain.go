@@ -7,8 +7,8 @@ const (
 	wantedMax = 64   // classes whose slots a task is taken to compete for
 )
 
-// Explain says why a live task is where it is. It asks the matcher's own predicates (fit, admits, attachedIn): were the
-// conditions it names gone, the task would be granted.
+// Explain says why a live task is where it is. It asks the matcher's own predicates (fit, holds, admits, attachedIn, full):
+// were the conditions it names gone, the task would be granted.
 func (s *State) Explain(id TaskID) (Explanation, bool) {
 	t := s.findTask(id)
 	if t == nil {
@@ -27,16 +27,14 @@ func (s *State) Explain(id TaskID) (Explanation, bool) {
 }
 
 func (s *State) explainPending(t *task) []Reason {
-	sh := s.shapeOf(t)
-	var reasons []Reason
-	if sh.queue.Paused {
-		reasons = append(reasons, Reason{Code: ReasonQueuePaused, Count: 1})
-	}
-	if len(s.sessions) == 0 {
-		reasons = append(reasons, Reason{Code: ReasonNoWorkers, Count: 1})
-	}
+	return s.explainShape(t, s.shapeOf(t), s.sortedSessions())
+}
+
+// explainShape says what holds back a ready task of a shape; sessions are all there are, by id.
+func (s *State) explainShape(t *task, sh *shape, sessions []*session) []Reason {
+	reasons := s.explainLine(sh.queue, sh.Reserved != 0)
 	var byWorker []Reason
-	for _, x := range s.sortedSessions() {
+	for _, x := range sessions {
 		r, held := s.explainSession(x, sh)
 		if !held {
 			continue
@@ -53,6 +51,24 @@ func (s *State) explainPending(t *task) []Reason {
 	reasons = append(reasons, byWorker...)
 	if n := s.ahead(t, sh); n > 0 {
 		reasons = append(reasons, Reason{Code: ReasonBehindOthers, Count: n})
+	}
+	return reasons
+}
+
+// explainLine says what holds back all of a queue's ready tasks, or its next one for which slots are kept.
+func (s *State) explainLine(q *queue, reserved bool) (reasons []Reason) {
+	kept := q.kept
+	if reserved {
+		kept = 0 // a lease is kept for it
+	}
+	if q.Paused {
+		reasons = append(reasons, Reason{Code: ReasonQueuePaused, Count: 1})
+	}
+	if q.full(kept) {
+		reasons = append(reasons, Reason{Code: ReasonQueueMaxLeases, Count: 1})
+	}
+	if len(s.sessions) == 0 {
+		reasons = append(reasons, Reason{Code: ReasonNoWorkers, Count: 1})
 	}
 	return reasons
 }
@@ -74,8 +90,12 @@ func (s *State) explainSession(x *session, sh *shape) (r Reason, held bool) {
 		return Reason{Code: ReasonDraining}, true
 	case !x.attachedIn(s.globals.Term):
 		return Reason{Code: ReasonDetached}, true
-	case !x.pools[f].admits(sh.Weight):
+	case !x.pools[f].holds(sh):
 		return Reason{Code: ReasonSlotsBusy}, true
+	case x.pools[f].keep != nil && x.pools[f].keep != sh:
+		return Reason{Code: ReasonReserved}, true
+	case x.pools[f].keep == nil && !x.pools[f].admits(sh):
+		return Reason{Code: ReasonSuspectsApart}, true
 	}
 	return Reason{}, false
 }

@@ -10,8 +10,8 @@ import (
 // again: a task that waits always has a reason, and in the end it is granted.
 func TestExplain(t *testing.T) {
 	granted, cures := 0, map[ReasonCode]int{}
-	for _, seed := range seeds(150) {
-		g := &gen{source: newSeeded(seed), s: New(), now: testEpoch}
+	for _, seed := range seeds(300) {
+		g := &gen{source: newSeeded(seed), s: New(), now: testEpoch, deadly: 30 * int(seed%2)}
 		h := &harness{t: t, s: g.s, now: testEpoch}
 		h.step(&Batch{Logic: LogicVersion, Now: g.now, Commands: []Command{g.beginTerm()}})
 		for range 60 {
@@ -38,7 +38,7 @@ func TestExplain(t *testing.T) {
 	}
 	for _, code := range []ReasonCode{
 		ReasonQueuePaused, ReasonNoWorkers, ReasonKindNotServed, ReasonQueueNotServed, ReasonLabelMissing, ReasonPoolTooSmall, ReasonSlotsBusy,
-		ReasonDetached, ReasonDraining,
+		ReasonDetached, ReasonDraining, ReasonReserved, ReasonSuspectsApart, ReasonQueueMaxLeases,
 	} {
 		if cures[code] == 0 {
 			t.Errorf("no task waited for reason %s: the test shows too little", reasonNames[code])
@@ -72,7 +72,7 @@ func (c *cure) run() {
 		// of others, and the rarest, so that it is about few workers.
 		r := e.Reasons[0]
 		for _, o := range e.Reasons[1:] {
-			if r.Code != ReasonQueuePaused && o.Code != ReasonBehindOthers && o.Count <= r.Count {
+			if r.Code != ReasonQueuePaused && r.Code != ReasonQueueMaxLeases && o.Code != ReasonBehindOthers && o.Count <= r.Count {
 				r = o
 			}
 		}
@@ -102,6 +102,9 @@ func (c *cure) remove(task *TaskInfo, r Reason) {
 	case ReasonQueuePaused:
 		c.apply(Command{Op: OpResumeQueue, Queue: &QueueCommand{Name: task.Queue}})
 		return
+	case ReasonQueueMaxLeases:
+		c.apply(Command{Op: OpConfigureQueue, Queue: &QueueCommand{Name: task.Queue, Fields: QueueMaxLeasesSet}})
+		return
 	case ReasonNoWorkers:
 		c.open(WorkerInfo{Name: "x", Kinds: []string{"other"}, Pools: []Pool{{Name: "main", Slots: 1}}})
 		return
@@ -110,6 +113,11 @@ func (c *cure) remove(task *TaskInfo, r Reason) {
 	}
 	x := c.example(task, r)
 	switch r.Code {
+	case ReasonReserved:
+		i := x.class.fit(c.s.shapes[task.Shape])
+		c.apply(Command{Op: OpCancel, Cancel: &Cancel{IDs: c.ready(x.pools[i].keep)}})
+	case ReasonSuspectsApart:
+		c.removeSuspect(x)
 	case ReasonSlotsBusy:
 		tokens := c.s.tokensOf(x)
 		c.apply(c.outcomes(x.ID, Outcome{Token: tokens[0], Kind: OutcomeSucceeded}))
@@ -126,6 +134,31 @@ func (c *cure) remove(task *TaskInfo, r Reason) {
 	default:
 		c.replace(x, task, r)
 	}
+}
+
+// ready returns a shape's ready tasks.
+func (c *cure) ready(sh *shape) (ids []TaskID) {
+	for i := range sh.ready.len() {
+		ids = append(ids, c.s.tasks.at(sh.ready.items.at(i).slot).ID)
+	}
+	return ids
+}
+
+// removeSuspect ends a session's suspect, or the wait of the one for which slots are kept there.
+func (c *cure) removeSuspect(x *session) {
+	for _, token := range c.s.tokensOf(x) {
+		if l := c.s.findLease(token); c.s.ofSuspect(l) {
+			c.apply(c.outcomes(x.ID, Outcome{Token: token, Kind: OutcomeSucceeded}))
+			return
+		}
+	}
+	for i := range x.pools {
+		if sh := x.pools[i].keep; sh != nil && sh.Suspect {
+			c.apply(Command{Op: OpCancel, Cancel: &Cancel{IDs: c.ready(sh)}})
+			return
+		}
+	}
+	c.t.Fatalf("seed %d: session %d has no suspect", c.seed, x.ID)
 }
 
 // replace closes a session and opens one that is the same but for the reason.

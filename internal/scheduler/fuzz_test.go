@@ -39,9 +39,9 @@ func FuzzApply(f *testing.F) {
 			return
 		}
 		src := &tape{data}
-		g := &gen{source: src, s: New(), now: testEpoch, hostile: src.n(100)}
+		g := &gen{source: src, s: New(), now: testEpoch, hostile: src.n(100), deadly: 30 * src.n(2)}
 		var eff Effects
-		b := &Batch{Logic: LogicVersion, Now: g.now, Commands: []Command{g.beginTerm()}}
+		b := g.first()
 		for len(src.b) > 0 {
 			g.s.Apply(b, &eff)
 			if err := checkAll(g.s, &eff); err != nil {
@@ -61,24 +61,38 @@ func FuzzApply(f *testing.F) {
 
 func effectsSize(e *Effects) int {
 	return len(e.IDs) + len(e.Items) + len(e.Tokens) + len(e.Answers) + len(e.Grants) + len(e.Cancels) + len(e.Staged) +
-		len(e.Finished) + len(e.Failed) + len(e.Revived) + len(e.Forgotten) + len(e.Sessions)
+		len(e.Finished) + len(e.Failed) + len(e.Revived) + len(e.Forgotten) + len(e.Sessions) + len(e.Events)
 }
 
 // TestHalts shows the inputs that halt a replica.
 func TestHalts(t *testing.T) {
-	for name, b := range map[string]*Batch{
-		"unknown command":       {Logic: LogicVersion, Commands: []Command{{Op: opMax + 1}}},
-		"command 0":             {Logic: LogicVersion, Commands: []Command{{}}},
-		"unknown logic version": {Logic: LogicVersion + 1},
-		"term that stands":      {Logic: LogicVersion, Commands: []Command{{Op: OpBeginTerm, BeginTerm: &BeginTerm{}}}},
+	entry := func(logic uint32, c Command) *Batch { return &Batch{Logic: logic, Commands: []Command{c}} }
+	rules := func(logic uint32) Command { return Command{Op: OpSetLogic, SetLogic: &SetLogic{Logic: logic}} }
+	tick := Command{Op: OpTick}
+	for name, log := range map[string][]*Batch{ // the last entry halts
+		"unknown command":           {entry(LogicVersion, Command{Op: opMax + 1})},
+		"command 0":                 {entry(LogicVersion, Command{})},
+		"unknown logic version":     {entry(LogicVersion+1, tick)},
+		"no logic version":          {entry(0, tick)},
+		"later rules than in force": {entry(1, tick), entry(2, tick)},
+		"older rules than in force": {entry(1, rules(2)), entry(1, tick)},
+		"rules that stand":          {entry(2, rules(2))},
+		"rules of old":              {entry(2, rules(1))},
+		"unknown rules":             {entry(1, rules(LogicVersion+1))},
+		"command from later rules":  {entry(1, Command{Op: OpDelete, Delete: &Delete{Items: make([]DeleteItem, 1)}})},
+		"term that stands":          {entry(LogicVersion, Command{Op: OpBeginTerm, BeginTerm: &BeginTerm{}})},
 	} {
 		func() {
+			s := New()
+			for _, b := range log[:len(log)-1] {
+				s.Apply(b, &Effects{})
+			}
 			defer func() {
 				if recover() == nil {
 					t.Errorf("%s: applied", name)
 				}
 			}()
-			New().Apply(b, &Effects{})
+			s.Apply(log[len(log)-1], &Effects{})
 		}()
 	}
 }

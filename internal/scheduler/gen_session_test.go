@@ -42,6 +42,14 @@ func (g *gen) tokens(id SessionID, most int) []Token {
 	return list
 }
 
+// all are a session's tokens.
+func (g *gen) all(id SessionID) []Token {
+	if x := g.s.sessions[id]; x != nil {
+		return g.s.tokensOf(x)
+	}
+	return nil
+}
+
 func (g *gen) taskOf(t Token) TaskID {
 	if l := g.s.findLease(t); l != nil && !g.odd() {
 		return l.Task
@@ -88,7 +96,7 @@ func (g *gen) outcomes() Command {
 func (g *gen) worker() WorkerInfo {
 	w := WorkerInfo{Name: g.one(genNames), Incarnation: Hash128{byte(1 + g.n(3))}}
 	if g.odds(50) { // one of few classes, so that sessions share one
-		w.Kinds, w.Pools = genKinds, []Pool{{Name: "main", Slots: uint16(1 + g.n(4))}}
+		w.Kinds, w.Pools = genKinds, []Pool{{Name: "main", Slots: uint16(1 + g.n(4)), Prefetch: g.prefetch()}}
 		if g.odds(50) {
 			w.Labels = []Label{genLabels[1]}
 		}
@@ -108,14 +116,25 @@ func (g *gen) worker() WorkerInfo {
 			w.Labels = append(w.Labels, genLabels[2])
 		}
 	}
-	w.Pools = []Pool{{Name: "main", Slots: uint16(1 + g.n(4))}}
+	w.Pools = []Pool{{Name: "main", Slots: uint16(1 + g.n(4)), Prefetch: g.prefetch()}}
 	if g.odds(40) {
-		w.Pools = append(w.Pools, Pool{Name: "cpu", Slots: uint16(1 + g.n(3)), Kinds: []string{g.one(genKinds)}})
+		w.Pools = append(w.Pools, Pool{Name: "cpu", Slots: uint16(1 + g.n(3)), Kinds: []string{g.one(genKinds)}, Prefetch: g.prefetch()})
 	}
 	if g.odd() {
 		w.Pools[0].Slots = 0
 	}
 	return w
+}
+
+// prefetch is that of a pool: most have none.
+func (g *gen) prefetch() uint16 {
+	switch {
+	case g.rare():
+		return PrefetchMax + 1
+	case g.odds(60):
+		return 0
+	}
+	return uint16(1 + g.n(3))
 }
 
 // known makes the tokens that a Hello names: some of those that the session has, some of any.

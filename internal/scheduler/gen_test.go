@@ -10,7 +10,19 @@ type gen struct {
 	now Time
 	// hostile is how many in a hundred values are out of place: unknown ids, wrong attach numbers, invalid specs.
 	hostile int
-	term    uint64
+	// deadly is how many in a hundred commands open a session or kill one with all that it has started, so that tasks become
+	// suspects.
+	deadly int
+	term   uint64
+}
+
+// first makes a log's first entry: of the newest rules, or sometimes of older ones, which are changed later.
+func (g *gen) first() *Batch {
+	b := &Batch{Logic: LogicVersion, Now: g.now, Commands: []Command{g.beginTerm()}}
+	if g.odds(20) {
+		b.Logic = 1 + uint32(g.n(int(LogicVersion)-1))
+	}
+	return b
 }
 
 var (
@@ -39,17 +51,30 @@ func (g *gen) extreme() uint64 {
 func (g *gen) step() *Batch {
 	spans := [...]Duration{0, 0, 1, Millisecond, Second, 2 * Second, Minute, 11 * Minute, 2 * Hour, 30 * Hour}
 	g.now = g.now.Add(spans[g.n(len(spans))])
-	b := &Batch{Logic: LogicVersion, Now: g.now}
+	b := &Batch{Logic: g.s.Logic(), Now: g.now}
 	if g.odd() {
 		b.Now -= Time(g.n(int(Hour)))
 	}
 	for range 1 + g.n(3) {
 		b.Commands = append(b.Commands, g.command())
 	}
+	if last := &b.Commands[len(b.Commands)-1]; last.Op == OpBeginTerm && g.odds(40) { // sessions that this leader never heard
+		for range 2 {
+			id := g.sessionID()
+			b.Commands = append(b.Commands, onSession(OpExpireSession, SessionCommand{Session: id, Attach: g.attach(id)}))
+		}
+	}
 	return b
 }
 
 func (g *gen) command() Command {
+	if g.deadly > 0 && g.odds(g.deadly) {
+		if g.odds(50) {
+			return g.open()
+		}
+		id := g.sessionID()
+		return onSession(OpExpireSession, SessionCommand{Session: id, Attach: g.attach(id), Started: g.all(id)})
+	}
 	switch p := g.n(100); {
 	case p < 26:
 		return g.submit()
@@ -62,13 +87,17 @@ func (g *gen) command() Command {
 	case p < 78:
 		return g.session()
 	case p < 84:
-		return Command{Op: OpCancel, Cancel: &Cancel{IDs: g.tasks(3), Force: g.odds(30)}}
+		return Command{Op: OpCancel, Cancel: &Cancel{IDs: g.tasks(3), Force: g.odds(30), Purge: g.odds(20)}}
 	case p < 90:
 		return g.retry()
 	case p < 94:
 		return g.queue()
-	case p < 96:
+	case p < 95:
 		return g.forget()
+	case p < 97 && g.s.Logic() >= 2:
+		return g.delete()
+	case p < 97 && g.odds(30):
+		return Command{Op: OpSetLogic, SetLogic: &SetLogic{Logic: g.s.Logic() + 1}}
 	case p < 98 && g.s.globals.Term > 0:
 		return Command{Op: OpTick}
 	}
@@ -117,6 +146,9 @@ func (g *gen) spec() TaskSpec {
 	}
 	if g.odds(60) {
 		t.Policy.MaxAttempts, t.Policy.MaxLosses = uint16(1+g.n(3)), uint8(1+g.n(2))
+		if g.deadly > 0 {
+			t.Policy.MaxLosses = uint8(2 + g.n(9))
+		}
 		t.Policy.Backoff = Duration(g.n(3)) * Second
 		t.Policy.BackoffMax = Duration(g.n(5)) * Second
 		t.Policy.Factor = uint8(1 + g.n(3))
@@ -217,11 +249,41 @@ func (g *gen) retry() Command {
 
 func (g *gen) queue() Command {
 	c := &QueueCommand{Name: g.one(genQueues), Weight: uint16(g.n(4))}
+	if g.odds(50) {
+		c.Fields, c.MaxLeases = QueueMaxLeasesSet, uint32(g.n(5))
+	}
 	if g.odd() {
 		c.Name, c.Weight = "q9", uint16(g.n(2)*2000)
 	}
+	c.Fields = QueueFields(g.n(16))
+	c.Depth, c.MaxLeases = uint64(g.n(3)*4), uint32(g.n(3))
+	c.Retention, c.DeadRetention = Duration(g.n(3))*Hour, Duration(g.n(3))*Hour
+	if g.odd() {
+		c.Fields, c.Depth, c.Retention = QueueFields(g.n(256)), g.extreme(), Duration(g.extreme())
+	}
 	ops := [...]Op{OpPauseQueue, OpResumeQueue, OpResumeQueue, OpConfigureQueue}
 	return Command{Op: ops[g.n(len(ops))], Queue: c}
+}
+
+// delete names finished tasks, dead letters among them, and some that live.
+func (g *gen) delete() Command {
+	c := &Delete{}
+	dead := g.deadIDs()
+	for range 1 + g.n(3) {
+		it := DeleteItem{ID: TaskID(g.n(int(g.s.globals.LastTask) + 2)), Gen: 1, Found: g.odds(80)}
+		if len(dead) > 0 && g.odds(30) {
+			it.ID = dead[g.n(len(dead))]
+			it.Gen, _ = g.s.DeadGen(it.ID)
+		}
+		if g.odds(15) {
+			it.Gen++
+		}
+		c.Items = append(c.Items, it)
+	}
+	if g.odd() {
+		c.Items = nil
+	}
+	return Command{Op: OpDelete, Delete: c}
 }
 
 func (g *gen) forget() Command {

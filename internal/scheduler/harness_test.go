@@ -47,14 +47,18 @@ type harness struct {
 	log       []*Batch
 	now       Time
 	term      uint64
-	unchecked bool // Check walks the whole state: too much after each step of a test with many tasks
+	logic     uint32 // of the first entry
+	unchecked bool   // Check walks the whole state: too much after each step of a test with many tasks
 }
 
 // testEpoch is when tests begin: a time of day, so that a confusion with served time shows.
 const testEpoch = Time(1_700_000_000) * Time(Second)
 
-func newHarness(t testing.TB) *harness {
-	h := &harness{t: t, s: New(), now: testEpoch}
+func newHarness(t testing.TB) *harness { return newHarnessOf(t, LogicVersion) }
+
+// newHarnessOf begins a log under some version of the rules.
+func newHarnessOf(t testing.TB, logic uint32) *harness {
+	h := &harness{t: t, s: New(), now: testEpoch, logic: logic}
 	h.begin(Limits{MaxTasks: MaxTasksDefault, Depth: QueueDepth})
 	return h
 }
@@ -68,7 +72,15 @@ func (h *harness) begin(l Limits) *Effects {
 // apply carries out one step at the harness's time.
 func (h *harness) apply(cmds ...Command) *Effects {
 	h.t.Helper()
-	return h.step(&Batch{Logic: LogicVersion, Now: h.now, Commands: cmds})
+	return h.step(&Batch{Logic: h.rules(), Now: h.now, Commands: cmds})
+}
+
+// rules is the version that the next entry must want.
+func (h *harness) rules() uint32 {
+	if v := h.s.Logic(); v != 0 {
+		return v
+	}
+	return h.logic
 }
 
 func (h *harness) step(b *Batch) *Effects {
@@ -99,6 +111,16 @@ func (h *harness) tick(d Duration) {
 func checkAll(s *State, eff *Effects) error {
 	if err := s.Check(); err != nil {
 		return err
+	}
+	for _, q := range s.Queues() {
+		if alone, ok := s.Queue(q.Name); !ok || alone != q {
+			return fmt.Errorf("queue %+v among all, %+v alone", q, alone)
+		}
+	}
+	for i := range eff.Events {
+		if p := eff.Events[i].Position; p != s.LastPosition()-uint64(len(eff.Events)-1-i) {
+			return fmt.Errorf("event %d of %d has position %d, the last one is %d", i, len(eff.Events), p, s.LastPosition())
+		}
 	}
 	if !eff.More && s.matcher.left {
 		return fmt.Errorf("matching stopped early, and More isn't set")

@@ -3,7 +3,8 @@ package scheduler
 import "encoding/binary"
 
 // Hash is a number that two states share iff (all but surely) every row of theirs is equal. It is the sum, modulo 2^64,
-// of a 64-bit hash of each row's fields, so that the order of the walk doesn't matter. It walks the whole state.
+// of a 64-bit hash of each row's fields, so that the order of the walk doesn't matter. It walks the whole state. A field
+// that came with a later version of the rules counts only if it isn't zero.
 func (s *State) Hash() uint64 {
 	var sum uint64
 	var e rowEncoder
@@ -28,6 +29,15 @@ func hashBytes(b []byte) uint64 {
 type rowEncoder struct{ b []byte }
 
 func (e *rowEncoder) u(v uint64) { e.b = binary.BigEndian.AppendUint64(e.b, v) }
+
+// since writes a field that an earlier version of the rules didn't have: not at all while it is zero, so that states of
+// that version keep their hashes. The number tells it from the others of its row, and is never given again.
+func (e *rowEncoder) since(number, v uint64) {
+	if v != 0 {
+		e.u(number)
+		e.u(v)
+	}
+}
 
 func (e *rowEncoder) i(v int64) { e.u(uint64(v)) }
 
@@ -73,12 +83,21 @@ func (e *rowEncoder) row(r *Row) {
 		e.u(uint64(q.Weight))
 		e.t(q.Paused)
 		e.u(q.Pass)
+		e.since(1, q.Depth)
+		e.since(2, uint64(q.MaxLeases))
+		e.since(3, uint64(q.Retention))
+		e.since(4, uint64(q.DeadRetention))
 	case TableShapes:
 		h := r.Shape
 		e.u(uint64(h.Queue))
 		e.s(h.Kind)
 		e.labels(h.Require)
 		e.u(uint64(h.Weight))
+		if h.Suspect {
+			e.since(1, 1)
+		}
+		e.since(2, uint64(h.HeadSince))
+		e.since(3, uint64(h.Reserved))
 	case TablePolicies:
 		e.policy(&r.Policy.Policy)
 	case TableSessions:
@@ -120,6 +139,10 @@ func (e *rowEncoder) globals(g *GlobalsRow) {
 	} {
 		e.u(v)
 	}
+	if g.Logic > 1 {
+		e.since(1, uint64(g.Logic))
+	}
+	e.since(2, g.LastPosition)
 }
 
 func (e *rowEncoder) policy(p *Policy) {
@@ -168,6 +191,9 @@ func (e *rowEncoder) session(x *SessionRow) {
 	e.u(uint64(len(x.EndStarted)))
 	for _, t := range x.EndStarted {
 		e.u(uint64(t))
+	}
+	for i := range w.Pools {
+		e.since(uint64(i)+1, uint64(w.Pools[i].Prefetch))
 	}
 }
 

@@ -106,7 +106,7 @@ func (s *State) flatRowOf(row Row) (Row, bool) {
 		if t == nil {
 			return row, false
 		}
-		row.Task = t.TaskRow
+		row.Task = s.taskRow(t)
 	case TableLeases:
 		_, l := s.leases.find(row.Key)
 		if l == nil {

@@ -33,14 +33,17 @@ func (s *State) addLease(x *session, row LeaseRow) *lease {
 	x.leases++
 	p := &x.pools[row.Pool]
 	p.used += int(row.Weight)
+	s.matcher.placeOver(p)
 	s.matcher.placePool(s, p, false)
 	return l
 }
 
-// endLease deletes a lease: its slots come back.
-func (s *State) endLease(l *lease) {
+// endLease deletes a lease of a session: its slots come back.
+func (s *State) endLease(x *session, l *lease) {
 	s.rows++
-	x := s.sessions[l.Session]
+	if x.suspects > 0 && s.ofSuspect(l) {
+		s.suspectGone(x)
+	}
 	if l.prev != 0 {
 		s.leases.at(l.prev - 1).next = l.next
 	} else {
@@ -54,21 +57,27 @@ func (s *State) endLease(l *lease) {
 	x.leases--
 	p := &x.pools[l.Pool]
 	p.used -= int(l.Weight)
+	s.matcher.placeOver(p)
 	s.dropRow(TableLeases, uint64(l.Token), &l.epoch, l.stored)
 	s.leases.remove(l.slot)
 	s.matcher.placePool(s, p, true)
 }
 
 // revoke takes a leased task's lease from it: the token is fenced, its worker is told to stop, the slots stay taken until
-// the worker's word. The task is in no state's indexes afterwards.
-func (s *State) revoke(t *task, eff *Effects) {
+// the worker's word. The task is in no state's indexes afterwards. What it had is returned.
+func (s *State) revoke(t *task, eff *Effects) end {
 	s.noteCancel(t, CancelRevoked, eff)
 	l := s.findLease(t.Token)
+	by := end{held: heldBy(t, l, s.sessions[l.Session]), cmd: -1}
 	s.touchLease(l)
 	s.rows++
+	if x := s.sessions[l.Session]; x.suspects > 0 && s.ofSuspect(l) {
+		s.suspectGone(x)
+	}
 	l.Revoked = true
 	s.leave(t)
 	t.Token = 0
+	return by
 }
 
 // noteCancel asks the worker of a leased task to stop it, unless its session has ended.
@@ -79,13 +88,14 @@ func (s *State) noteCancel(t *task, reason CancelReason, eff *Effects) {
 	}
 }
 
-// unlease returns a live lease's slots and takes its task out of Leased.
-func (s *State) unlease(l *lease) *task {
+// unlease returns the slots of a session's live lease and takes its task out of Leased.
+func (s *State) unlease(x *session, l *lease) (*task, end) {
 	t := s.findTask(l.Task)
-	s.endLease(l)
+	by := end{held: heldBy(t, l, x), cmd: -1}
+	s.endLease(x, l)
 	s.leave(t)
 	t.Token = 0
-	return t
+	return t, by
 }
 
 // tokensOver ends tokens that the worker never saw, at no cost: slot back, task back.
@@ -95,9 +105,10 @@ func (s *State) tokensOver(x *session, tokens []Token, eff *Effects) {
 		switch {
 		case l == nil || l.Session != x.ID:
 		case l.Revoked:
-			s.endLease(l)
+			s.endLease(x, l)
 		default:
-			s.requeue(s.unlease(l), eff)
+			t, by := s.unlease(x, l)
+			s.requeue(t, by, eff)
 		}
 	}
 }
@@ -112,16 +123,16 @@ func (s *State) tokensUnconfirmed(x *session, tokens []Token, eff *Effects) {
 			continue
 		}
 		t := s.findTask(l.Task)
-		s.revoke(t, eff)
-		if t.LastSession != x.ID {
-			t.LastSession = x.ID
+		by := s.revoke(t, eff)
+		if s.unconfirmed[t.ID] != x.ID {
+			s.unconfirmed[t.ID] = x.ID
 			t.Undelivered++
 		}
 		if t.Undelivered >= UndeliveredMax && !t.has(FlagCancelRequested|FlagDeadlinePassed) {
-			s.finish(t, Dead, CauseUndeliverable, end{cmd: -1}, eff)
+			s.finish(t, Dead, CauseUndeliverable, by, eff)
 			continue
 		}
-		s.requeue(t, eff)
+		s.requeue(t, by, eff)
 	}
 }
 
@@ -133,7 +144,7 @@ func (s *State) timeoutLeases(x *session, tokens []Token, eff *Effects) {
 			continue
 		}
 		t := s.findTask(l.Task)
-		s.revoke(t, eff)
-		s.failAttempt(t, Outcome{Cause: CauseTimeout}, end{cmd: -1}, eff)
+		by := s.revoke(t, eff)
+		s.failAttempt(t, Outcome{Cause: CauseTimeout}, by, eff)
 	}
 }

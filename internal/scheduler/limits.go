@@ -3,7 +3,7 @@ package scheduler
 // Limits of the core, by name. Those that an operator may change travel in BeginTerm, so that every replica applies the
 // same ones.
 const (
-	BatchTasksMax    = 1000            // tasks in one Submit; ids in one Cancel or Retry
+	BatchTasksMax    = 1000            // tasks in one Submit; ids in one Cancel, Retry or Delete
 	PayloadBytesMax  = 1 << 20         // payload of a task, result of an attempt
 	PriorityMax      = 100             // and -PriorityMax the least
 	WeightMax        = 1000            // slots that one task may take
@@ -41,7 +41,13 @@ const (
 	DefaultQueue     = "default"       // always exists
 	MaxTasksDefault  = 20_000_000      // non-terminal tasks
 	QueueDepth       = 5_000_000       // non-terminal tasks of one queue
-	LogicVersion     = uint32(1)       // of the rules in this package
+	PrefetchMax      = 10_000          // of a pool
+	QueueDepthMax    = 20_000_000      // upper bound of QueueRow.Depth
+	QueueLeasesMax   = 1_000_000       // upper bound of QueueRow.MaxLeases
+	SuspectLosses    = 2               // a task lost with its worker so often is run apart
+	HeavyWait        = Second          // a heavy task at the head for so long has slots kept for it
+	EventsKept       = 100_000         // events that the engine keeps for watchers
+	LogicVersion     = uint32(2)       // newest rules in this package; 1 is kept for old logs
 	weightStride     = uint64(1) << 20 // virtual time that one slot of a queue of weight 1 costs
 	passCreditMax    = 64 * weightStride
 )

@@ -51,6 +51,9 @@ func (l *Loader) State() (*State, error) {
 		}
 		s.matcher.placeSession(s, x)
 	}
+	if err := s.findHeads(); err != nil {
+		return nil, fmt.Errorf("load state: %w", err)
+	}
 	s.findIdle()
 	if err := s.leasesWhole(); err != nil {
 		return nil, fmt.Errorf("load state: %w", err)
@@ -94,6 +97,9 @@ func (s *State) load(r *Row) error {
 	switch r.Table {
 	case TableGlobals:
 		s.globals = *r.Globals
+		if s.globals.Logic == 0 {
+			s.globals.Logic = 1 // the first releases didn't write it
+		}
 	case TableQueues:
 		if r.Key != uint64(len(s.queues))+1 {
 			return fmt.Errorf("queue %d is missing", len(s.queues)+1)
@@ -165,5 +171,8 @@ func (s *State) loadLease(row *LeaseRow) error {
 		}
 	}
 	s.addLease(x, *row)
+	if !row.Revoked && s.shapeOf(s.findTask(row.Task)).Suspect {
+		x.suspects++
+	}
 	return nil
 }

@@ -7,17 +7,24 @@ package scheduler
 // priority, then id. A task goes to the session with most free slots in the pool that runs it; among equals to the one
 // that waited longest since its last grant.
 //
+// Where no slot is free, tasks of weight 1 are sent ahead, up to the pools' prefetch. A heavy shape (weight above 1) that
+// keeps finding too few free slots has a pool kept for it, see reserve.go.
+//
 // What is cached here (candidate heaps, blocked shapes) only saves time: a state loaded from a checkpoint, with all caches
-// cold, makes the same grants.
+// cold, makes the same grants. From logic 2 on a heavy shape that is blocked has its HeadSince: so to find it blocked once
+// more changes no row.
 type matcher struct {
 	groups  map[string]*group
 	classes map[string]*class
-	free    []*groupPool // with at least one matchable session that has free slots; order never reaches output
-	fair    heap[*queue] // unpaused queues with candidates, by pass
+	free    []*groupPool // with at least one matchable session that has room; order never reaches output
+	fair    heap[*queue] // queues that may be granted from, with candidates, by pass
 	blocked []*shape     // shapes with ready tasks for which no pool had room; order never reaches output
-	gained  []*classPool // that have gained free slots since blocked was looked at
+	gained  []*classPool // that have gained room since blocked was looked at
+	over    []*pool      // with more used than there are slots; order never reaches output
 	stack   []int32      // memory of search
 	left    bool         // the last step met its bound before all free slots were filled
+
+	reservations
 }
 
 func (m *matcher) init() {
@@ -26,6 +33,7 @@ func (m *matcher) init() {
 		less:  func(a, b *queue) bool { return a.Pass < b.Pass || a.Pass == b.Pass && a.ID < b.ID },
 		moved: func(q *queue, pos int32) { q.fairPos = pos },
 	}
+	m.reservations.init()
 }
 
 // addReady puts a task into its shape's heap. A queue that had no ready task doesn't claim the past.
@@ -43,14 +51,14 @@ func (m *matcher) addReady(s *State, sh *shape, t *task) {
 		if t.pos == 0 {
 			q.cand.fix(sh.candPos)
 		}
-	} else if sh.blocked == 0 {
+	} else if sh.blocked == 0 && sh.Reserved == 0 {
 		q.cand.push(sh)
 		m.placeQueue(q)
 	}
 }
 
 // removeReady takes a task out of its shape's heap.
-func (m *matcher) removeReady(sh *shape, t *task) {
+func (m *matcher) removeReady(s *State, sh *shape, t *task) {
 	q := sh.queue
 	if sh.ready.len() == 1 {
 		if sh.candPos >= 0 {
@@ -59,6 +67,9 @@ func (m *matcher) removeReady(sh *shape, t *task) {
 		}
 		m.unblock(sh)
 		sh.ready.remove(t.pos)
+		if sh.HeadSince != 0 {
+			m.served(s, sh)
+		}
 		return
 	}
 	first := t.pos == 0
@@ -70,19 +81,27 @@ func (m *matcher) removeReady(sh *shape, t *task) {
 
 // run grants until no candidate fits a free slot, or the step has changed max rows.
 func (m *matcher) run(s *State, maxRows int, eff *Effects) {
+	m.left = !m.serveHeavy(s, maxRows, eff)
 	m.reconsider()
-	m.left = false
+	if m.left {
+		eff.More = true
+		return
+	}
 	for len(m.free) > 0 && m.fair.len() > 0 {
 		q := m.fair.min()
 		sh := q.cand.min()
 		p := m.pick(sh)
-		if p == nil {
-			m.block(sh)
-			continue
-		}
-		if s.rows >= maxRows {
+		waits := p == nil && sh.Weight > 1 && sh.HeadSince == 0 && s.globals.Logic >= 2
+		if (p != nil || waits) && s.rows >= maxRows {
 			m.left, eff.More = true, true
 			return
+		}
+		if p == nil {
+			if waits {
+				m.await(s, sh)
+			}
+			m.block(sh)
+			continue
 		}
 		m.grant(s, q, sh, p, eff)
 	}
@@ -93,6 +112,10 @@ func (m *matcher) grant(s *State, q *queue, sh *shape, p *pool, eff *Effects) {
 	x := p.session
 	t := s.tasks.at(sh.ready.min().slot)
 	s.leave(t)
+	if sh.HeadSince != 0 { // its next task waits anew
+		m.served(s, sh)
+		m.lineUp(sh)
+	}
 	s.touchQueue(q)
 	g := &s.globals
 	start := q.Pass
@@ -113,12 +136,16 @@ func (m *matcher) grant(s *State, q *queue, sh *shape, p *pool, eff *Effects) {
 		Token: t.Token, Task: t.ID, Session: x.ID, Granted: g.Now, Term: g.Term, Weight: sh.Weight, Pool: uint8(p.index),
 	})
 	s.touchLease(l)
+	if sh.Suspect {
+		x.suspects++
+	}
 	for i := range x.pools {
 		if other := &x.pools[i]; other != p {
 			m.placePool(s, other, false) // LastGrant is part of its order
 		}
 	}
 	eff.Grants = append(eff.Grants, s.grantOf(x, t, l))
+	s.leased(t, sh, x, l, eff)
 }
 
 // grantOf is what the worker is told of a lease.
@@ -143,7 +170,8 @@ func (m *matcher) pick(sh *shape) *pool {
 }
 
 // search returns the best pool for a shape among a group's, if it is better than best. It descends the heap only past
-// classes that don't fit, and stops where the free slots are too few or best is better: all below is no better.
+// classes that don't fit (or, for a suspect, whose best session has one), and stops where the free slots are too few or
+// best is better: all below is no better.
 func (m *matcher) search(gp *groupPool, sh *shape, best *pool) *pool {
 	m.stack = append(m.stack[:0], 0)
 	for len(m.stack) > 0 {
@@ -152,12 +180,15 @@ func (m *matcher) search(gp *groupPool, sh *shape, best *pool) *pool {
 		m.stack = m.stack[:last]
 		cp := *gp.classes.at(i)
 		p := cp.sessions.min()
-		if !p.admits(sh.Weight) || best != nil && !poolLess(p, best) {
+		if !p.holds(sh) || best != nil && !poolLess(p, best) {
 			continue
 		}
 		if cp.class.fit(sh) >= 0 {
-			best = p
-			continue
+			if p.admits(sh) {
+				best = p
+				continue
+			}
+			best = cp.apart(sh, best)
 		}
 		first := heapArity*i + 1
 		for c := first; c < min(first+heapArity, int32(gp.classes.len())); c++ {

@@ -26,38 +26,58 @@ func (m *model) free(x *SessionRow, pool int) int {
 	return free
 }
 
+func (m *model) matched(x *SessionRow) bool {
+	return x != nil && m.g.Term != 0 && x.AttachTerm == m.g.Term && !x.Draining && !x.Superseded && !x.Ending
+}
+
+// room reports whether any session's pool may be given anything at all.
+func (m *model) room() bool {
+	for _, x := range m.sessions {
+		for i := range x.Worker.Pools {
+			if m.matched(x) && m.keptFor(x, i) == nil && m.free(x, i)+int(x.Worker.Pools[i].Prefetch) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // place returns the session that a task would go to now: most free slots, then longest without a grant, then first.
 func (m *model) place(t *mTask) (best *SessionRow, bestPool int) {
 	most := 0
 	for _, x := range sorted(m.sessions) {
-		if m.g.Term == 0 || x.AttachTerm != m.g.Term || x.Draining || x.Superseded || x.Ending {
-			continue
-		}
 		pool := m.pool(x, t)
-		if pool < 0 {
+		if !m.matched(x) || pool < 0 || m.keptFor(x, pool) != nil {
 			continue
 		}
 		free := m.free(x, pool)
-		if free >= int(t.weight) && (best == nil || free > most || free == most && x.LastGrant < best.LastGrant) {
+		need := int(t.weight)
+		switch suspect := m.shapeOf(t).Suspect; {
+		case suspect && m.suspects(x) > 0:
+			continue
+		case need == 1 && !suspect:
+			need -= int(x.Worker.Pools[pool].Prefetch)
+		}
+		if free >= need && (best == nil || free > most || free == most && x.LastGrant < best.LastGrant) {
 			best, bestPool, most = x, pool, free
 		}
 	}
 	return best, bestPool
 }
 
-// match grants while anything fits: the queue least far on goes first, in it the first task that fits somewhere.
+// match grants while anything fits: the queue least far on goes first, in it the first task whose shape hasn't been
+// found to fit nowhere.
 func (m *model) match() {
-	for {
+	m.serveHeavy()
+	nowhere := map[uint32]bool{}
+	for m.room() {
 		var q *QueueRow
 		var t *mTask
 		for _, o := range sorted(m.tasks) {
-			if o.State != Pending || m.queues[o.queue].Paused {
-				continue
-			}
-			if x, _ := m.place(o); x == nil {
-				continue
-			}
 			oq := m.queues[o.queue]
+			if o.State != Pending || nowhere[o.Shape] || m.shapeOf(o).Reserved != 0 || !m.opened(oq) {
+				continue
+			}
 			if t == nil || oq.Pass < q.Pass || oq.Pass == q.Pass && oq.ID < q.ID || oq == q && o.Priority > t.Priority {
 				q, t = oq, o
 			}
@@ -65,12 +85,18 @@ func (m *model) match() {
 		if t == nil {
 			return
 		}
-		m.grant(q, t)
+		if x, pool := m.place(t); x != nil {
+			m.grant(q, t, x, pool)
+			continue
+		}
+		nowhere[t.Shape] = true
+		if sh := m.shapeOf(t); t.weight > 1 && sh.HeadSince == 0 && m.g.Logic >= 2 {
+			sh.HeadSince = m.g.Now
+		}
 	}
 }
 
-func (m *model) grant(q *QueueRow, t *mTask) {
-	x, pool := m.place(t)
+func (m *model) grant(q *QueueRow, t *mTask, x *SessionRow, pool int) {
 	start := q.Pass
 	if m.g.VirtualTime > passCreditMax {
 		start = max(start, m.g.VirtualTime-passCreditMax)
@@ -81,7 +107,10 @@ func (m *model) grant(q *QueueRow, t *mTask) {
 	t.Token, t.State, x.LastGrant = m.g.LastToken, Leased, m.g.LastToken
 	l := &LeaseRow{Token: t.Token, Task: t.ID, Session: x.ID, Granted: m.g.Now, Term: m.g.Term, Weight: t.weight, Pool: uint8(pool)}
 	m.leases[l.Token] = l
+	sh := m.shapeOf(t)
+	sh.HeadSince, sh.Reserved = 0, 0
 	m.eff.Grants = append(m.eff.Grants, m.grantOf(t, x, l))
+	m.taskEvent(EventLeased, t, m.held(t), CauseNone)
 }
 
 func (m *model) grantOf(t *mTask, x *SessionRow, l *LeaseRow) Grant {

@@ -14,6 +14,20 @@ func (m *model) named(name string) *SessionRow {
 
 func (m *model) changed(x *SessionRow, kind SessionChangeKind) {
 	m.eff.Sessions = append(m.eff.Sessions, SessionChange{x.ID, kind, x.Attach})
+	switch e := (Event{Session: x.ID, Worker: x.Worker.Name}); {
+	case kind == SessionOpened:
+		e.Type = EventWorkerOpened
+		m.event(e)
+	case kind == SessionAttached:
+		e.Type = EventWorkerAttached
+		m.event(e)
+	case kind == SessionDetached, kind == SessionSuperseded && x.AttachTerm == m.g.Term:
+		e.Type = EventWorkerDetached
+		m.event(e)
+	case kind == SessionEnded:
+		e.Type = EventWorkerEnded
+		m.event(e)
+	}
 }
 
 func (m *model) open(c *OpenSession, r *Reply) {
@@ -141,8 +155,7 @@ func (m *model) session(op Op, c *SessionCommand, r *Reply) {
 		for _, token := range c.Tokens {
 			if l := m.live(x.ID, token); l != nil {
 				t := m.tasks[l.Task]
-				m.revoke(t)
-				m.fail(t, Outcome{Cause: CauseTimeout}, end{cmd: -1}, nil)
+				m.fail(t, Outcome{Cause: CauseTimeout}, m.revoke(t))
 			}
 		}
 	}
@@ -154,10 +167,14 @@ func (m *model) unsent(x *SessionRow, tokens []Token) {
 		if l == nil || l.Session != x.ID {
 			continue
 		}
-		delete(m.leases, token)
-		if !l.Revoked {
-			m.back(m.tasks[l.Task])
+		if l.Revoked {
+			delete(m.leases, token)
+			continue
 		}
+		t := m.tasks[l.Task]
+		by := m.held(t)
+		delete(m.leases, token)
+		m.back(t, by)
 	}
 }
 
@@ -168,15 +185,15 @@ func (m *model) unconfirmed(x *SessionRow, tokens []Token) {
 			continue
 		}
 		t := m.tasks[l.Task]
-		m.revoke(t)
+		by := m.revoke(t)
 		if t.LastSession != x.ID {
 			t.LastSession = x.ID
 			t.Undelivered++
 		}
 		if t.Undelivered >= UndeliveredMax && t.Flags&(FlagCancelRequested|FlagDeadlinePassed) == 0 {
-			m.finish(t, Dead, CauseUndeliverable, end{cmd: -1}, nil)
+			m.finish(t, Dead, CauseUndeliverable, by)
 		} else {
-			m.back(t)
+			m.back(t, by)
 		}
 	}
 }
@@ -188,6 +205,13 @@ func (m *model) end(x *SessionRow, started []Token) {
 	}
 	x.Ending, x.AttachTerm = true, 0
 	x.EndStarted = slices.Sorted(slices.Values(started))
+	blamed := slices.DeleteFunc(slices.Clone(x.EndStarted), func(token Token) bool {
+		l := m.live(x.ID, token)
+		return l == nil || !m.shapeOf(m.tasks[l.Task]).Suspect
+	})
+	if len(blamed) > 0 { // it alone is
+		x.EndStarted, x.HeardTerm = slices.Compact(blamed), m.g.Term
+	}
 	m.changed(x, SessionEnded)
 }
 
@@ -206,22 +230,34 @@ func (m *model) bury() {
 }
 
 func (m *model) lose(x *SessionRow, l *LeaseRow) {
-	delete(m.leases, l.Token)
 	if l.Revoked {
+		delete(m.leases, l.Token)
 		return
 	}
 	t := m.tasks[l.Task]
+	by := m.held(t)
+	delete(m.leases, l.Token)
 	spent := false
-	if slices.Contains(x.EndStarted, l.Token) {
+	heard := slices.Contains(x.EndStarted, l.Token)
+	if heard {
 		t.Losses++
+		by.lost = m.g.Logic >= 2
 		spent = t.Losses >= t.policy.MaxLosses
 	} else if x.HeardTerm == 0 {
 		t.Attempts++
+		by.lost = m.g.Logic >= 2
 		spent = t.Attempts >= t.policy.MaxAttempts
 	}
+	if by.lost {
+		m.failed(t, CauseWorkerLost, by)
+	}
 	if spent && t.Flags&(FlagCancelRequested|FlagDeadlinePassed) == 0 {
-		m.finish(t, Dead, CauseWorkerLost, end{cmd: -1}, nil)
+		m.finish(t, Dead, CauseWorkerLost, by)
 		return
 	}
-	m.back(t)
+	if heard && t.Losses >= SuspectLosses && m.g.Logic >= 2 {
+		t.Shape = m.shape(t, true).ID
+		m.settleShapes(t.queue)
+	}
+	m.back(t, by)
 }

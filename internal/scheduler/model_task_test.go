@@ -19,7 +19,8 @@ func (m *model) note(t *mTask, reason CancelReason) {
 	}
 }
 
-func (m *model) cancel(id TaskID, force bool) ItemCode {
+func (m *model) cancel(id TaskID, c *Cancel) ItemCode {
+	purge := c.Purge && m.g.Logic >= 2
 	t := m.tasks[id]
 	if t == nil {
 		if id == 0 || id > m.g.LastTask {
@@ -27,17 +28,23 @@ func (m *model) cancel(id TaskID, force bool) ItemCode {
 		}
 		return ItemAlreadyTerminal
 	}
-	if t.State == Leased && !force {
+	by := mNoLease
+	by.purged = purge
+	switch {
+	case t.State != Leased:
+	case purge:
+		return ItemNotTerminal
+	case c.Force:
+		by = m.revoke(t)
+	default:
 		if t.Flags&FlagCancelRequested == 0 {
 			t.Flags |= FlagCancelRequested
 			m.note(t, CancelAsked)
+			m.taskEvent(EventCancelRequested, t, m.held(t), CauseNone)
 		}
 		return ItemRequested
 	}
-	if t.State == Leased {
-		m.revoke(t)
-	}
-	m.finish(t, Cancelled, CauseCancelled, end{cmd: -1}, nil)
+	m.finish(t, Cancelled, CauseCancelled, by)
 	return ItemDone
 }
 
@@ -57,7 +64,7 @@ func (m *model) retry(it *RetryItem) ItemCode {
 		return ItemLimit
 	}
 	delete(m.dead, it.ID)
-	m.store(TaskRow{ID: it.ID, Gen: it.Gen + 1}, &spec)
+	m.store(TaskRow{ID: it.ID, Gen: it.Gen + 1}, &spec, EventRetried)
 	for _, k := range m.keys {
 		if k.Task == it.ID {
 			k.Expires = 0
@@ -68,36 +75,43 @@ func (m *model) retry(it *RetryItem) ItemCode {
 	return ItemDone
 }
 
-func (m *model) revoke(t *mTask) {
+func (m *model) revoke(t *mTask) mEnd {
 	m.note(t, CancelRevoked)
 	m.leases[t.Token].Revoked = true
+	return m.held(t)
 }
 
-// finish ends a task; x is the session whose outcome did it.
-func (m *model) finish(t *mTask, state TaskState, cause Cause, by end, x *SessionRow) {
+// finish ends a task.
+func (m *model) finish(t *mTask, state TaskState, cause Cause, by mEnd) {
 	f := Finished{
 		Task: t.ID, State: state, Cause: cause, Gen: t.Gen, Kind: t.kind, Queue: t.queue, Require: t.require, Policy: t.policy,
 		Priority: t.Priority, Weight: t.weight, HasLabels: t.Flags&FlagHasLabels != 0, HasFailure: t.Flags&FlagHasFailure != 0,
 		Attempts: uint32(t.Attempts), Losses: uint32(t.Losses), PayloadBytes: t.PayloadBytes, StartBy: t.StartBy,
-		Deadline: t.Deadline, Submitted: t.Submitted, At: m.g.Now, Token: by.token, Cmd: by.cmd, Item: by.item,
+		Deadline: t.Deadline, Submitted: t.Submitted, At: m.g.Now, Cmd: by.cmd, Item: by.item,
 	}
-	if x != nil {
-		f.Session, f.Worker = x.ID, x.Worker.Name
+	if by.cmd >= 0 {
+		f.Token, f.Granted, f.Session, f.Worker = by.lease.Token, by.lease.Granted, by.lease.Session, by.worker
 	}
 	keep := t.policy.Retention
 	if state == Dead {
 		keep = t.policy.DeadRetention
 	}
+	if by.purged {
+		keep = 0
+	}
 	if keep > 0 {
 		f.ExpiresAt = m.g.Served + keep
 	}
 	m.eff.Finished = append(m.eff.Finished, f)
+	kinds := map[TaskState]EventType{Succeeded: EventSucceeded, Dead: EventDead, Cancelled: EventCancelled, Expired: EventExpired}
+	m.taskEvent(kinds[state], t, by, cause)
 	for _, k := range m.keys {
 		if k.Task == t.ID {
 			k.Expires = m.g.Served + max(keep, KeyKeepMin)
 		}
 	}
 	delete(m.tasks, t.ID)
+	m.settleShapes(t.queue)
 	if state == Dead && keep > 0 {
 		m.g.LastDead++
 		m.dead[t.ID] = &DeadRow{Row: m.g.LastDead, Task: t.ID, Gen: t.Gen, Queue: m.queues[t.queue].ID}
@@ -117,28 +131,37 @@ func (m *model) over(t *mTask) (TaskState, Cause, bool) {
 	return 0, 0, false
 }
 
-// back gives a task that lost its lease back at no cost.
-func (m *model) back(t *mTask) {
+// back gives a task that lost its lease back, at no cost or at one that is charged already.
+func (m *model) back(t *mTask, by mEnd) {
 	if state, cause, over := m.over(t); over {
-		m.finish(t, state, cause, end{cmd: -1}, nil)
+		m.finish(t, state, cause, by)
 		return
+	}
+	if by.lost {
+		t.Flags |= FlagHasFailure
+		m.taskEvent(EventFailed, t, by, CauseWorkerLost)
+	} else {
+		m.taskEvent(EventReturned, t, by, CauseNone)
 	}
 	m.enter(t, 0)
 }
 
 // fail spends an attempt.
-func (m *model) fail(t *mTask, o Outcome, by end, x *SessionRow) {
+func (m *model) fail(t *mTask, o Outcome, by mEnd) {
 	t.Attempts++
-	if state, cause, over := m.over(t); over {
-		m.finish(t, state, cause, by, x)
-		return
+	state, cause, over := m.over(t)
+	if !over && (o.Permanent || t.Attempts >= t.policy.MaxAttempts) {
+		state, cause, over = Dead, o.Cause, true
 	}
-	if o.Permanent || t.Attempts >= t.policy.MaxAttempts {
-		m.finish(t, Dead, o.Cause, by, x)
+	if !over || by.cmd < 0 && m.g.Logic >= 2 {
+		m.failed(t, o.Cause, by)
+	}
+	if over {
+		m.finish(t, state, cause, by)
 		return
 	}
 	t.Flags |= FlagHasFailure
-	m.eff.Failed = append(m.eff.Failed, Failed{t.ID, o.Cause, uint32(t.Attempts), by.cmd, by.item})
+	m.taskEvent(EventFailed, t, by, o.Cause)
 	wait := min(o.RetryAfter, RetryAfterMax)
 	if wait <= 0 {
 		wait = m.backoff(t)
@@ -174,7 +197,7 @@ func (m *model) outcomes(c *Outcomes, cmd int32, r *Reply) {
 	for i := range c.List {
 		at := int(c.FirstSeq-x.AnswersFrom) + i
 		if at == len(x.Answers) {
-			x.Answers = append(x.Answers, m.outcome(x, &c.List[i], end{cmd: cmd, item: int32(i), token: c.List[i].Token}))
+			x.Answers = append(x.Answers, m.outcome(x, &c.List[i], cmd, int32(i)))
 		}
 		m.eff.Answers = append(m.eff.Answers, x.Answers[at])
 	}
@@ -190,8 +213,12 @@ func (m *model) confirm(x *SessionRow, through uint64) {
 	}
 }
 
-func (m *model) outcome(x *SessionRow, o *Outcome, by end) Answer {
+func (m *model) outcome(x *SessionRow, o *Outcome, cmd, item int32) Answer {
 	l := m.live(x.ID, o.Token)
+	var by mEnd
+	if l != nil {
+		by = m.held(m.tasks[l.Task])
+	}
 	if held := m.leases[o.Token]; held != nil && held.Session == x.ID {
 		delete(m.leases, o.Token)
 	}
@@ -202,6 +229,11 @@ func (m *model) outcome(x *SessionRow, o *Outcome, by end) Answer {
 		return AnswerFenced
 	}
 	t := m.tasks[l.Task]
+	if o.Kind == OutcomeInterrupted {
+		m.back(t, by)
+		return AnswerAccepted
+	}
+	by.cmd, by.item = cmd, item
 	f := *o
 	if f.Cause < CauseError || f.Cause > CauseExit {
 		f.Cause = CauseError
@@ -209,18 +241,16 @@ func (m *model) outcome(x *SessionRow, o *Outcome, by end) Answer {
 	switch {
 	case o.Kind == OutcomeSucceeded:
 		t.Attempts++
-		m.finish(t, Succeeded, CauseNone, by, x)
-	case o.Kind == OutcomeInterrupted:
-		m.back(t)
+		m.finish(t, Succeeded, CauseNone, by)
 	case o.Kind == OutcomeCancelled && t.Flags&FlagCancelRequested != 0:
-		m.finish(t, Cancelled, CauseCancelled, by, x)
+		m.finish(t, Cancelled, CauseCancelled, by)
 	case o.Kind == OutcomeCancelled && t.Flags&FlagDeadlinePassed != 0:
-		m.finish(t, Expired, CauseDeadline, by, x)
+		m.finish(t, Expired, CauseDeadline, by)
 	case o.Kind == OutcomeCancelled:
 		f.Cause = CauseCancelled
-		m.fail(t, f, by, x)
+		m.fail(t, f, by)
 	default:
-		m.fail(t, f, by, x)
+		m.fail(t, f, by)
 	}
 	return AnswerAccepted
 }
@@ -251,17 +281,20 @@ func (m *model) expire() {
 			e.t.Flags |= FlagDeadlinePassed
 			m.note(e.t, CancelDeadline)
 		case e.t.Deadline != 0 && e.t.Deadline <= m.g.Now:
-			m.finish(e.t, Expired, CauseDeadline, end{cmd: -1}, nil)
+			m.finish(e.t, Expired, CauseDeadline, mNoLease)
 		default:
-			m.finish(e.t, Expired, CauseStartBy, end{cmd: -1}, nil)
+			m.finish(e.t, Expired, CauseStartBy, mNoLease)
 		}
 	}
 }
 
-// wake makes due tasks ready.
+// wake makes due tasks ready, in order of time, then id.
 func (m *model) wake() {
-	for _, t := range sorted(m.tasks) {
+	all := sorted(m.tasks)
+	slices.SortStableFunc(all, func(a, b *mTask) int { return cmp.Compare(a.Due, b.Due) })
+	for _, t := range all {
 		if t.State == Scheduled && t.Due <= m.g.Now {
+			m.taskEvent(EventReady, t, mNoLease, CauseNone)
 			m.enter(t, 0)
 		}
 	}

@@ -9,7 +9,8 @@ import (
 // model is a dumb twin of State: the same rules over plain maps, scanned from end to end for each question, without any
 // index, cache, heap or bound on a step. It speaks the core's types of rows and effects, and nothing else of it.
 type model struct {
-	g         GlobalsRow // LastShape and LastPolicy stay 0
+	g         GlobalsRow  // LastPolicy stays 0
+	shapes    []*ShapeRow // by id
 	tasks     map[TaskID]*mTask
 	leases    map[Token]*LeaseRow
 	sessions  map[SessionID]*SessionRow
@@ -18,9 +19,10 @@ type model struct {
 	keys      map[Hash128]*KeyRow
 	dead      map[TaskID]*DeadRow
 	eff       *Effects
+	nextLogic uint32
 }
 
-// mTask is a task with what the core shares between tasks. Its row's Shape and Policy stay 0.
+// mTask is a task with what the core shares between tasks. Its row's Policy stays 0.
 type mTask struct {
 	TaskRow
 	kind, queue string
@@ -35,7 +37,7 @@ func newModel() *model {
 		queues: map[string]*QueueRow{}, producers: map[Hash128]*ProducerRow{}, keys: map[Hash128]*KeyRow{}, dead: map[TaskID]*DeadRow{},
 	}
 	m.g.Limits = Limits{MaxTasks: MaxTasksDefault, Depth: QueueDepth}
-	m.queue(DefaultQueue)
+	m.newQueue(DefaultQueue)
 	return m
 }
 
@@ -47,7 +49,7 @@ func sorted[K cmp.Ordered, V any](from map[K]V) []V {
 	return all
 }
 
-func (m *model) queue(name string) *QueueRow {
+func (m *model) newQueue(name string) *QueueRow {
 	q := m.queues[name]
 	if q == nil {
 		m.g.LastQueue++
@@ -59,6 +61,7 @@ func (m *model) queue(name string) *QueueRow {
 
 func (m *model) apply(b *Batch) *Effects {
 	m.eff = &Effects{}
+	m.g.Logic, m.nextLogic = b.Logic, b.Logic
 	if b.Now > m.g.Now {
 		if len(b.Commands) == 0 || b.Commands[0].Op != OpBeginTerm {
 			m.g.Served += Duration(b.Now - m.g.Now)
@@ -75,6 +78,7 @@ func (m *model) apply(b *Batch) *Effects {
 	m.wake()
 	m.clean()
 	m.match()
+	m.g.Logic = m.nextLogic
 	return m.eff
 }
 
@@ -88,7 +92,7 @@ func (m *model) command(c *Command, i int32, r *Reply) {
 	case OpCancel:
 		from := len(m.eff.Items)
 		for _, id := range c.Cancel.IDs {
-			m.eff.Items = append(m.eff.Items, ItemResult{id, m.cancel(id, c.Cancel.Force)})
+			m.eff.Items = append(m.eff.Items, ItemResult{id, m.cancel(id, c.Cancel)})
 		}
 		r.Items = Span{int32(from), int32(len(m.eff.Items))}
 	case OpRetry:
@@ -112,6 +116,18 @@ func (m *model) command(c *Command, i int32, r *Reply) {
 				m.eff.Forgotten = append(m.eff.Forgotten, ref.ID)
 			}
 		}
+	case OpDelete:
+		if len(c.Delete.Items) == 0 {
+			r.Code = CodeInvalid
+			return
+		}
+		from := len(m.eff.Items)
+		for i := range c.Delete.Items {
+			m.eff.Items = append(m.eff.Items, ItemResult{c.Delete.Items[i].ID, m.delete(&c.Delete.Items[i])})
+		}
+		r.Items = Span{int32(from), int32(len(m.eff.Items))}
+	case OpSetLogic:
+		m.nextLogic = c.SetLogic.Logic
 	default:
 		m.session(c.Op, c.Session, r)
 	}
@@ -119,16 +135,21 @@ func (m *model) command(c *Command, i int32, r *Reply) {
 
 func (m *model) queueCommand(op Op, c *QueueCommand, r *Reply) {
 	switch q := m.queues[c.Name]; {
-	case op != OpConfigureQueue && q == nil:
+	case op == OpConfigureQueue:
+		m.configure(c, r)
+	case q == nil:
 		r.Code = CodeNotFound
-	case op != OpConfigureQueue:
-		q.Paused = op == OpPauseQueue
-	case c.Weight > QueueWeightMax || q == nil && !ValidName(c.Name):
-		r.Code = CodeInvalid
-	default:
-		if q = m.queue(c.Name); c.Weight > 0 {
-			q.Weight = c.Weight
+	case op == OpPauseQueue && !q.Paused:
+		q.Paused = true
+		for _, sh := range m.shapes {
+			if sh.Queue == q.ID {
+				sh.HeadSince, sh.Reserved = 0, 0
+			}
 		}
+		m.event(Event{Type: EventQueuePaused, Queue: c.Name})
+	case op == OpResumeQueue && q.Paused:
+		q.Paused = false
+		m.event(Event{Type: EventQueueResumed, Queue: c.Name})
 	}
 }
 
@@ -159,7 +180,7 @@ func (m *model) submit(c *Submit, cmd int32, r *Reply) {
 			m.g.LastTask++
 			id = m.g.LastTask
 			m.eff.Staged = append(m.eff.Staged, Staged{id, cmd, int32(i)})
-			m.store(TaskRow{ID: id, Gen: 1}, spec)
+			m.store(TaskRow{ID: id, Gen: 1}, spec, EventSubmitted)
 			if spec.HasKey {
 				m.g.LastKey++
 				m.keys[spec.Key] = &KeyRow{Row: m.g.LastKey, Key: spec.Key, Body: spec.KeyBody, Task: id}
@@ -248,21 +269,30 @@ func (m *model) check(tasks []TaskSpec) (Code, int32, TaskID) {
 		if total > m.g.Limits.MaxTasks {
 			return CodeLimitTasks, int32(i), 0
 		}
-		if depth > m.g.Limits.Depth {
+		most := m.g.Limits.Depth
+		if q := m.queues[t.Queue]; q != nil && q.Depth > 0 {
+			most = q.Depth
+		}
+		if depth > most {
 			return CodeLimitDepth, int32(i), 0
 		}
 	}
 	return CodeOK, 0, 0
 }
 
-func (m *model) store(row TaskRow, spec *TaskSpec) {
-	m.queue(spec.Queue)
+func (m *model) store(row TaskRow, spec *TaskSpec, kind EventType) {
+	if m.queues[spec.Queue] == nil {
+		m.newQueue(spec.Queue)
+		m.event(Event{Type: EventQueueConfigured, Queue: spec.Queue})
+	}
 	row.Priority, row.PayloadBytes, row.Submitted = spec.Priority, spec.PayloadBytes, m.g.Now
 	row.StartBy, row.Deadline = spec.StartBy, spec.Deadline
 	if spec.HasLabels {
 		row.Flags |= FlagHasLabels
 	}
 	t := &mTask{TaskRow: row, kind: spec.Kind, queue: spec.Queue, require: spec.Require, weight: spec.Weight, policy: spec.Policy}
+	t.Shape = m.shape(t, false).ID
+	m.taskEvent(kind, t, mNoLease, CauseNone)
 	due := spec.NotBefore
 	if spec.Delay > 0 {
 		due = m.g.Now.Add(spec.Delay)

@@ -36,7 +36,7 @@ func (s *State) outcomes(c *Outcomes, cmd int32, r *Reply, eff *Effects) {
 			eff.Answers = append(eff.Answers, x.Answers[seq-x.AnswersFrom])
 			continue
 		}
-		a := s.outcome(x, &c.List[i], end{cmd: cmd, item: int32(i), token: c.List[i].Token, session: x}, eff)
+		a := s.outcome(x, &c.List[i], cmd, int32(i), eff)
 		x.Answers = append(x.Answers, a)
 		eff.Answers = append(eff.Answers, a)
 	}
@@ -46,24 +46,26 @@ func (s *State) outcomes(c *Outcomes, cmd int32, r *Reply, eff *Effects) {
 }
 
 // outcome settles one report: it is accepted iff its token is its task's current one. Either way its slots come back.
-func (s *State) outcome(x *session, o *Outcome, by end, eff *Effects) Answer {
+func (s *State) outcome(x *session, o *Outcome, cmd, item int32, eff *Effects) Answer {
 	l := s.findLease(o.Token)
 	if l == nil || l.Session != x.ID || l.Revoked {
 		if l != nil && l.Session == x.ID {
-			s.endLease(l)
+			s.endLease(x, l)
 		}
 		if s.findTask(o.Task) == nil {
 			return AnswerGone
 		}
 		return AnswerFenced
 	}
-	t := s.unlease(l)
+	t, by := s.unlease(x, l)
+	by.cmd, by.item = cmd, item
 	switch o.Kind {
 	case OutcomeSucceeded:
 		t.Attempts++
 		s.finish(t, Succeeded, CauseNone, by, eff)
 	case OutcomeInterrupted:
-		s.requeue(t, eff)
+		by.cmd, by.item = -1, 0 // if its end has come, that isn't what ended it
+		s.requeue(t, by, eff)
 	case OutcomeCancelled:
 		if t.has(FlagCancelRequested) {
 			s.finish(t, Cancelled, CauseCancelled, by, eff)
@@ -88,6 +90,9 @@ func (s *State) outcome(x *session, o *Outcome, by end, eff *Effects) Answer {
 func (s *State) failAttempt(t *task, o Outcome, by end, eff *Effects) {
 	p := &s.policyOf(t).Policy
 	t.Attempts++
+	if by.cmd < 0 && s.globals.Logic >= 2 {
+		s.failed(t, o.Cause, by, eff)
+	}
 	switch {
 	case t.has(FlagCancelRequested):
 		s.finish(t, Cancelled, CauseCancelled, by, eff)
@@ -100,7 +105,10 @@ func (s *State) failAttempt(t *task, o Outcome, by end, eff *Effects) {
 		return
 	}
 	t.Flags |= FlagHasFailure
-	eff.Failed = append(eff.Failed, Failed{Task: t.ID, Cause: o.Cause, Attempt: uint32(t.Attempts), Cmd: by.cmd, Item: by.item})
+	if by.cmd >= 0 || s.globals.Logic < 2 {
+		s.failed(t, o.Cause, by, eff)
+	}
+	s.taskEvent(EventFailed, t, s.shapeOf(t), by.held, o.Cause, eff)
 	wait := backoff(t, p)
 	if o.RetryAfter > 0 {
 		wait = min(o.RetryAfter, RetryAfterMax)

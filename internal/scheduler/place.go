@@ -6,6 +6,7 @@ func (m *matcher) placeSession(s *State, x *session) {
 		x.counted = on
 		if on {
 			s.attached++
+			m.arrived(x)
 		} else {
 			s.attached--
 		}
@@ -18,8 +19,11 @@ func (m *matcher) placeSession(s *State, x *session) {
 // placePool keeps one pool's place after its session or its use has changed; gained says that there may be room now for
 // a shape that had none.
 func (m *matcher) placePool(s *State, p *pool, gained bool) {
+	if gained || p.keep != nil {
+		m.look = true
+	}
 	cp := p.home
-	want := p.free() > 0 && p.session.attachedIn(s.globals.Term)
+	want := p.room() > 0 && p.keep == nil && p.session.attachedIn(s.globals.Term)
 	switch {
 	case want && p.heapPos < 0:
 		cp.sessions.push(p)
@@ -51,7 +55,7 @@ func (m *matcher) placeClassPool(cp *classPool) {
 	m.placeGroupPool(cp.home)
 }
 
-// placeGroupPool keeps a group's pool among those with free slots.
+// placeGroupPool keeps a group's pool among those with room.
 func (m *matcher) placeGroupPool(gp *groupPool) {
 	switch {
 	case gp.classes.len() > 0 && gp.freePos == 0:
@@ -68,6 +72,23 @@ func (m *matcher) placeGroupPool(gp *groupPool) {
 	}
 }
 
+// placeOver keeps a pool among those with more used than there are slots.
+func (m *matcher) placeOver(p *pool) {
+	switch over := p.used > p.slots; {
+	case over && p.overPos == 0:
+		m.over = append(m.over, p)
+		p.overPos = len(m.over)
+	case !over && p.overPos != 0:
+		last := len(m.over) - 1
+		moved := m.over[last]
+		m.over[p.overPos-1] = moved
+		moved.overPos = p.overPos
+		m.over[last] = nil
+		m.over = m.over[:last]
+		p.overPos = 0
+	}
+}
+
 // detachAll forgets every session's free slots: a new term has begun.
 func (m *matcher) detachAll(s *State) {
 	for _, x := range s.sessions {
@@ -77,7 +98,15 @@ func (m *matcher) detachAll(s *State) {
 
 // placeQueue keeps a queue's place among those that may be granted from.
 func (m *matcher) placeQueue(q *queue) {
-	want := q.cand.len() > 0 && !q.Paused
+	if q.kept > 0 {
+		m.look = true
+	}
+	open := q.open()
+	if open && q.shut {
+		q.shut = false
+		m.retryQueue(q)
+	}
+	want := q.cand.len() > 0 && open
 	switch {
 	case want && q.fairPos < 0:
 		m.fair.push(q)

@@ -66,6 +66,8 @@ type GlobalsRow struct {
 	LastKey      uint64 // row key
 	LastDead     uint64 // row key
 	VirtualTime  uint64 // fairness between queues
+	Logic        uint32 // rules in force; 0: not known yet, the first entry says
+	LastPosition uint64 // of events; from logic 2 on
 }
 
 // QueueRow is a queue; its counts are recomputed at load.
@@ -75,6 +77,11 @@ type QueueRow struct {
 	Weight uint16
 	Paused bool
 	Pass   uint64 // fairness position
+
+	Depth         uint64   // the most non-terminal tasks; 0: Limits.Depth
+	MaxLeases     uint32   // the most leases at once; 0: no bound
+	Retention     Duration // of tasks that ask for none, plus one; 0: DefaultRetention. The shell fills it in at submit
+	DeadRetention Duration // the same for dead letters; 0: DefaultDeadRetention
 }
 
 // ShapeRow is what matching needs to know of tasks alike.
@@ -84,6 +91,10 @@ type ShapeRow struct {
 	Kind    string
 	Require []Label
 	Weight  uint16
+
+	Suspect   bool      // its tasks were lost with their workers SuspectLosses times: never two on a worker
+	HeadSince Time      // weight above 1: since when its first task has found too few free slots; 0: it hasn't
+	Reserved  SessionID // whose freed slots are kept for it; 0: none
 }
 
 // PolicyRow is a policy shared by tasks.

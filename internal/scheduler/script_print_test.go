@@ -39,8 +39,15 @@ func (s *script) effects(e *Effects) {
 		s.printf("%s", line)
 	}
 	for _, f := range e.Failed {
-		t, _ := s.s.Task(f.Task)
-		s.printf("failed #%d %s attempt %d, %s %s", f.Task, f.Cause, f.Attempt, t.State, since(t.Due))
+		t, live := s.s.Task(f.Task)
+		line := fmt.Sprintf("failed #%d %s attempt %d", f.Task, f.Cause, f.Attempt)
+		if live {
+			line += fmt.Sprintf(", %s %s", t.State, since(t.Due))
+		}
+		if f.Cmd < 0 {
+			line += fmt.Sprintf(", gen %d t%d at s%d %s since %s", f.Gen, f.Token, f.Session, f.Worker, since(f.Granted))
+		}
+		s.printf("%s", line)
 	}
 	s.ids("revived", e.Revived)
 	s.ids("forgotten", e.Forgotten)
@@ -69,6 +76,37 @@ func (s *script) effects(e *Effects) {
 	}
 	if e.More {
 		s.printf("more")
+	}
+}
+
+var eventNames = [...]string{
+	"", "submitted", "ready", "leased", "started", "progress", "returned", "failed", "cancel requested", "succeeded", "dead",
+	"cancelled", "expired", "retried", "deleted", "queue configured", "queue paused", "queue resumed", "worker opened",
+	"worker attached", "worker detached", "worker ended",
+}
+
+func (s *script) events(e *Effects) {
+	for _, v := range e.Events {
+		line := fmt.Sprintf("event %d %s", v.Position, eventNames[v.Type])
+		if v.Task != 0 {
+			line += fmt.Sprintf(" #%d gen %d", v.Task, v.Gen)
+		}
+		if v.Queue != "" {
+			line += " " + v.Queue + "/" + v.Kind
+		}
+		if v.Attempt != 0 {
+			line += fmt.Sprintf(" attempt %d", v.Attempt)
+		}
+		if v.Session != 0 {
+			line += fmt.Sprintf(" s%d %s", v.Session, v.Worker)
+		}
+		if v.Token != 0 {
+			line += fmt.Sprintf(" t%d", v.Token)
+		}
+		if v.Cause != 0 {
+			line += " " + v.Cause.String()
+		}
+		s.printf("%s", line)
 	}
 }
 
@@ -105,7 +143,7 @@ func (s *script) reply(i int, r *Reply, e *Effects) {
 	if r.Stop.To > r.Stop.From {
 		line += fmt.Sprintf(" stop %v", e.Tokens[r.Stop.From:r.Stop.To])
 	}
-	names := [...]string{"", "done", "requested", "already terminal", "not found", "not dead", "limit"}
+	names := [...]string{"", "done", "requested", "already terminal", "not found", "not dead", "limit", "not terminal"}
 	for _, it := range e.Items[r.Items.From:r.Items.To] {
 		line += fmt.Sprintf(" #%d %s", it.ID, names[it.Code])
 	}
@@ -115,6 +153,7 @@ func (s *script) reply(i int, r *Reply, e *Effects) {
 var reasonNames = [...]string{
 	"", "queue paused", "no workers", "kind not served", "queue not served", "label missing", "pool too small", "slots busy",
 	"detached", "draining", "not due", "behind others", "leased", "terminal",
+	"reserved", "suspects apart", "queue max leases", "queue empty",
 }
 
 func (s *script) explain(id TaskID) {
@@ -123,8 +162,41 @@ func (s *script) explain(id TaskID) {
 		s.printf("#%d isn't there", id)
 		return
 	}
-	s.printf("#%d %s", id, e.Task.State)
-	for _, r := range e.Reasons {
+	suspect := ""
+	if e.Task.Suspect {
+		suspect = " suspect"
+	}
+	s.printf("#%d %s%s", id, e.Task.State, suspect)
+	s.reasons(e.Reasons)
+}
+
+func (s *script) explainQueue(name string) {
+	e, ok := s.s.ExplainQueue(name)
+	if !ok {
+		s.printf("no queue %s", name)
+		return
+	}
+	s.printf("%s pending %d leased %d", e.Queue.Name, e.Queue.Pending, e.Queue.Leased)
+	s.reasons(e.Reasons)
+	for _, sh := range e.Shapes {
+		s.printf("%s, %d pending, next #%d", shapeName(&sh.ShapeRow), sh.Pending, sh.Next.ID)
+		s.reasons(sh.Reasons)
+	}
+}
+
+func shapeName(sh *ShapeRow) string {
+	name := fmt.Sprintf("kind %s weight %d", sh.Kind, sh.Weight)
+	if len(sh.Require) > 0 {
+		name += fmt.Sprintf(" require %v", sh.Require)
+	}
+	if sh.Suspect {
+		name += " suspects"
+	}
+	return name
+}
+
+func (s *script) reasons(all []Reason) {
+	for _, r := range all {
 		line := fmt.Sprintf("  %s %d", reasonNames[r.Code], r.Count)
 		if r.Label != (Label{}) {
 			line += " " + r.Label.Key + "=" + r.Label.Value
@@ -171,6 +243,27 @@ func (s *script) show(what string) {
 		for _, q := range st.Queues() {
 			s.printf("%s paused %v weight %d shapes %d scheduled %d pending %d leased %d dead %d", q.Name, q.Paused, q.Weight, q.Shapes,
 				q.Scheduled, q.Pending, q.Leased, q.Dead)
+			if q.OwnDepth || q.MaxLeases > 0 || q.Retention > 0 || q.DeadRetention > 0 {
+				s.printf("  depth limit %d own %v max leases %d retention %s dead retention %s", q.DepthLimit, q.OwnDepth, q.MaxLeases,
+					span(q.Retention), span(q.DeadRetention))
+			}
+		}
+	case "waits":
+		for _, q := range st.Queues() {
+			s.printf("%s oldest %s submitted %d ended %d", q.Name, since(q.OldestPending), q.Submitted, q.Ended)
+		}
+	case "shapes":
+		for id := uint32(1); id <= st.globals.LastShape; id++ {
+			if sh := st.shapes[id]; sh != nil {
+				line := fmt.Sprintf("%s %s: %d ready", sh.queue.Name, shapeName(&sh.ShapeRow), sh.ready.len())
+				if sh.HeadSince != 0 {
+					line += ", waits since " + since(sh.HeadSince)
+				}
+				if sh.Reserved != 0 {
+					line += fmt.Sprintf(", reserved s%d", sh.Reserved)
+				}
+				s.printf("%s", line)
+			}
 		}
 	case "producers":
 		var lines []string

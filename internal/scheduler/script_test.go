@@ -13,10 +13,16 @@ import (
 
 // TestScripts runs the scenarios of testdata/scripts. A directive is one of
 //
+//	new logic=N                 begin anew, under another version of the rules than the newest
 //	step [t=DURATION] [quiet]   one batch, after the time given; one command a line, see script.command
+//	step events                 the same, and its events
 //	settle [t=DURATION]         empty steps until none is asked for
 //	explain N ...               why tasks are where they are
-//	show WHAT                   tasks, leases, sessions, queues, producers, keys, dead or globals
+//	show WHAT                   tasks, leases, sessions, queues, shapes, waits, producers, keys, dead or globals
+//	walk after=N n=N            tasks in order
+//	explain-queue NAME          why a queue's tasks wait
+//	recall [N]                  leases that should be given up, at most N
+//	due                         when the next tick is, from now
 //	reload                      checkpoint, and go on with a state loaded from it
 //
 // go test -run TestScripts -rewrite writes the outputs anew.
@@ -39,6 +45,13 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		s.now = s.now.Add(duration(arg(d, "t")))
 	}
 	switch d.Cmd {
+	case "new":
+		s.harness = newHarnessOf(t, uint32(number(arg(d, "logic"))))
+	case "walk":
+		last, done := s.s.WalkTasks(TaskID(number(arg(d, "after"))), int(number(arg(d, "n"))), func(info TaskInfo) {
+			s.printf("#%d %s", info.ID, info.State)
+		})
+		s.printf("through #%d done %v", last, done)
 	case "step":
 		var cmds []Command
 		for line := range strings.Lines(d.Input) {
@@ -46,6 +59,9 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		}
 		if eff := s.apply(cmds...); !d.HasArg("quiet") {
 			s.effects(eff)
+		}
+		if d.HasArg("events") {
+			s.events(&s.eff)
 		}
 	case "settle":
 		for n := 1; ; n++ {
@@ -59,6 +75,20 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "explain":
 		for _, a := range d.CmdArgs {
 			s.explain(TaskID(number(a.Key)))
+		}
+	case "explain-queue":
+		s.explainQueue(d.CmdArgs[0].Key)
+	case "recall":
+		most := 100
+		if len(d.CmdArgs) > 0 {
+			most = int(number(d.CmdArgs[0].Key))
+		}
+		for _, it := range s.s.Recallable(most, nil) {
+			s.printf("recall s%d attach %d t%d", it.Session, it.Attach, it.Token)
+		}
+	case "due":
+		if at, ok := s.s.NextDeadline(); ok {
+			s.printf("%s", span(Duration(at-s.now)))
 		}
 	case "show":
 		s.show(d.CmdArgs[0].Key)
@@ -173,7 +203,7 @@ func (s *script) command(line string) Command {
 	case "submit":
 		return s.submitLine(strings.TrimPrefix(line, "submit"), f)
 	case "cancel":
-		c := &Cancel{Force: f.str("force", "") == "yes"}
+		c := &Cancel{Force: f.str("force", "") == "yes", Purge: f.str("purge", "") == "yes"}
 		for _, v := range f.list("id") {
 			c.IDs = append(c.IDs, TaskID(number(v)))
 		}
@@ -186,13 +216,47 @@ func (s *script) command(line string) Command {
 		}}}}
 	case "forget":
 		return Command{Op: OpForget, Forget: &Forget{Items: []DeadRef{{TaskID(f.num("id", 0)), uint32(f.num("gen", 1))}}}}
+	case "delete":
+		return s.deleteLine(f)
+	case "logic":
+		return Command{Op: OpSetLogic, SetLogic: &SetLogic{Logic: uint32(f.num("n", 0))}}
 	case "outcomes":
 		return s.outcomesLine(words[1:], f)
 	case "pause", "unpause", "configure":
 		op := map[string]Op{"pause": OpPauseQueue, "unpause": OpResumeQueue, "configure": OpConfigureQueue}[words[0]]
-		return Command{Op: op, Queue: &QueueCommand{Name: f.str("queue", DefaultQueue), Weight: uint16(f.num("weight", 0))}}
+		return queueLine(op, f)
 	}
 	return s.sessionLine(words[0], f)
+}
+
+// deleteLine parses "delete id=N,... [gen=N] [found=no]".
+func (s *script) deleteLine(f fields) Command {
+	c := &Delete{}
+	for _, v := range f.list("id") {
+		id := TaskID(number(v))
+		gen, _ := s.s.DeadGen(id)
+		c.Items = append(c.Items, DeleteItem{ID: id, Gen: uint32(f.num("gen", uint64(max(gen, 1)))), Found: f.str("found", "yes") == "yes"})
+	}
+	return Command{Op: OpDelete, Delete: c}
+}
+
+// queueLine parses what concerns a queue. A retention of - is the default again.
+func queueLine(op Op, f fields) Command {
+	c := &QueueCommand{Name: f.str("queue", DefaultQueue), Weight: uint16(f.num("weight", 0))}
+	c.Depth, c.MaxLeases = f.num("depth", 0), uint32(f.num("maxleases", 0))
+	keep := func(key string) Duration {
+		if f.str(key, "-") == "-" {
+			return 0
+		}
+		return f.dur(key, 0) + 1
+	}
+	c.Retention, c.DeadRetention = keep("retention"), keep("deadretention")
+	for i, key := range []string{"depth", "maxleases", "retention", "deadretention"} {
+		if _, ok := f[key]; ok {
+			c.Fields |= 1 << i
+		}
+	}
+	return Command{Op: op, Queue: c}
 }
 
 // submitLine parses "submit SPEC | SPEC ...", the first with the request's own fields.
@@ -266,7 +330,8 @@ func (s *script) outcomesLine(words []string, f fields) Command {
 	return Command{Op: OpOutcomes, Outcomes: c}
 }
 
-// sessionLine parses what concerns a session. Pools are name:slots[:kind+kind],...; known tokens token:phase[:weight].
+// sessionLine parses what concerns a session. Pools are name:slots[+prefetch][:kind+kind],...; known tokens
+// token:phase[:weight].
 func (s *script) sessionLine(verb string, f fields) Command {
 	id := SessionID(f.num("s", 0))
 	attach := uint64(0)
@@ -282,7 +347,11 @@ func (s *script) sessionLine(verb string, f fields) Command {
 		}
 		for _, p := range strings.Split(f.str("pools", "main:"+f.str("slots", "1")), ",") {
 			part := strings.Split(p, ":")
-			pool := Pool{Name: part[0], Slots: uint16(number(part[1]))}
+			slots, prefetch, _ := strings.Cut(part[1], "+")
+			pool := Pool{Name: part[0], Slots: uint16(number(slots))}
+			if prefetch != "" {
+				pool.Prefetch = uint16(number(prefetch))
+			}
 			if len(part) > 2 {
 				pool.Kinds = strings.Split(part[2], "+")
 			}

@@ -9,6 +9,8 @@ type session struct {
 	pools      []pool
 	head, tail uint32 // slot + 1 of its first and last lease
 	leases     int
+	suspects   int     // live leases of suspects, and reservations for some: at most 1
+	classPos   int     // in class.members
 	counted    bool    // in State.attached
 	endQueue   []Token // Ending: leases still to be returned, by token
 	step       uint64  // that touched it last
@@ -56,7 +58,7 @@ func (s *State) openSession(c *OpenSession, r *Reply, eff *Effects) {
 	})
 	s.touchSession(x)
 	r.Session, r.Attach = x.ID, x.Attach
-	eff.Sessions = append(eff.Sessions, SessionChange{Session: x.ID, Kind: SessionOpened, Attach: x.Attach})
+	s.told(x, SessionOpened, eff)
 	from := len(eff.Tokens)
 	for i := range c.Tokens {
 		s.adopt(x, &c.Tokens[i], eff)
@@ -112,7 +114,7 @@ func (s *State) resumeSession(c *ResumeSession, r *Reply, eff *Effects) {
 	x.AttachTerm, x.HeardTerm = s.globals.Term, s.globals.Term
 	x.Attach++
 	r.Session, r.Attach, r.Through = x.ID, x.Attach, x.nextSeq()-1
-	eff.Sessions = append(eff.Sessions, SessionChange{Session: x.ID, Kind: SessionAttached, Attach: x.Attach})
+	s.told(x, SessionAttached, eff)
 	named := make(map[Token]bool, len(c.Tokens))
 	from := len(eff.Tokens)
 	for i := range c.Tokens {
@@ -136,7 +138,7 @@ func (s *State) regrant(x *session, named map[Token]bool, eff *Effects) {
 		l := s.findLease(token)
 		if l.Revoked {
 			if !named[token] {
-				s.endLease(l)
+				s.endLease(x, l)
 			}
 			continue
 		}
@@ -211,8 +213,21 @@ func (s *State) sessionCommand(op Op, c *SessionCommand, r *Reply, eff *Effects)
 }
 
 func (s *State) changed(x *session, kind SessionChangeKind, eff *Effects) {
-	eff.Sessions = append(eff.Sessions, SessionChange{Session: x.ID, Kind: kind, Attach: x.Attach})
+	s.told(x, kind, eff)
 	s.matcher.placeSession(s, x)
+}
+
+var sessionEvents = [...]EventType{
+	SessionOpened: EventWorkerOpened, SessionAttached: EventWorkerAttached, SessionDetached: EventWorkerDetached,
+	SessionSuperseded: EventWorkerDetached, SessionEnded: EventWorkerEnded,
+}
+
+func (s *State) told(x *session, kind SessionChangeKind, eff *Effects) {
+	eff.Sessions = append(eff.Sessions, SessionChange{Session: x.ID, Kind: kind, Attach: x.Attach})
+	if kind == SessionSuperseded && x.AttachTerm != s.globals.Term {
+		return // it was detached already
+	}
+	s.sessionEvent(sessionEvents[kind], x, eff)
 }
 
 func (s *State) supersede(x *session, eff *Effects) {
@@ -239,6 +254,9 @@ func (s *State) endSession(x *session, started []Token, eff *Effects) {
 	x.Ending, x.AttachTerm = true, 0
 	x.EndStarted = slices.Clone(started)
 	slices.Sort(x.EndStarted)
+	if s.globals.Logic >= 2 {
+		s.blameSuspect(x)
+	}
 	if s.sessionByName[x.Worker.Name] == x {
 		delete(s.sessionByName, x.Worker.Name)
 	}
@@ -292,13 +310,13 @@ func (s *State) buryOne(x *session, maxRows int, eff *Effects) bool {
 // loss, one that it could not have heard of an attempt.
 func (s *State) loseLease(x *session, l *lease, eff *Effects) {
 	if l.Revoked {
-		s.endLease(l)
+		s.endLease(x, l)
 		return
 	}
 	_, heard := slices.BinarySearch(x.EndStarted, l.Token)
-	t := s.unlease(l)
+	t, by := s.unlease(x, l)
 	p := &s.policyOf(t).Policy
-	spent := false
+	charged, spent := true, false
 	switch {
 	case heard:
 		t.Losses++
@@ -306,10 +324,19 @@ func (s *State) loseLease(x *session, l *lease, eff *Effects) {
 	case x.HeardTerm == 0:
 		t.Attempts++
 		spent = t.Attempts >= p.MaxAttempts
+	default:
+		charged = false
+	}
+	if charged && s.globals.Logic >= 2 {
+		by.lost = true
+		s.failed(t, CauseWorkerLost, by, eff)
 	}
 	if spent && !t.has(FlagCancelRequested|FlagDeadlinePassed) {
-		s.finish(t, Dead, CauseWorkerLost, end{cmd: -1}, eff)
+		s.finish(t, Dead, CauseWorkerLost, by, eff)
 		return
 	}
-	s.requeue(t, eff)
+	if heard && t.Losses >= SuspectLosses && s.globals.Logic >= 2 {
+		s.suspect(t)
+	}
+	s.requeue(t, by, eff)
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// shape is what matching needs to know of tasks alike: queue, kind, require, weight. A few stay when their last task has
+// shape is what matching needs to know of tasks alike: queue, kind, require, weight, and whether they are suspects. A few stay when their last task has
 // gone, so that a queue that runs empty after each task doesn't make and drop its shape each time. Which ones follows
 // from the rows: those without tasks, of these the highest ids.
 type shape struct {
@@ -16,10 +16,17 @@ type shape struct {
 	ready   heap[ready]
 	candPos int32  // in queue.cand; -1: not there
 	blocked int    // position + 1 in matcher.blocked; 0: not there
+	headPos int32  // in reservations.heads; -1: not there
+	kept    *pool  // Reserved: the pool kept for it; nil: its session has gone
+	try     bool   // in reservations.overdue: a pool might be kept for it by now
+	fits    bool   // likewise: some session's pool was big enough when last looked
 	wanted  uint64 // the Submit whose check counted it last
 	epoch   uint32
 	stored  bool
 }
+
+// suspectBit sets the keys of suspects' shapes apart from the others: queues' ids stay far below.
+const suspectBit = 1 << 31
 
 const (
 	idleShapesMax   = 16 // shapes without tasks a queue
@@ -48,7 +55,7 @@ func appendLabels(b []byte, labels []Label) []byte {
 
 // findShape returns the shape of a task in a queue, or nil.
 func (s *State) findShape(q *queue, spec *TaskSpec) *shape {
-	if l := s.lastShape; l != nil && l.queue == q && l.Weight == spec.Weight && l.Kind == spec.Kind && slices.Equal(l.Require, spec.Require) {
+	if l := s.lastShape; l != nil && !l.Suspect && l.queue == q && l.Weight == spec.Weight && l.Kind == spec.Kind && slices.Equal(l.Require, spec.Require) {
 		return l
 	}
 	s.scratch.key = appendShapeKey(s.scratch.key[:0], q.ID, spec)
@@ -61,8 +68,7 @@ func (s *State) takeShape(q *queue, spec *TaskSpec) *shape {
 	if sh == nil {
 		s.globals.LastShape++
 		sh = s.addShape(ShapeRow{ID: s.globals.LastShape, Queue: q.ID, Kind: spec.Kind, Require: spec.Require, Weight: spec.Weight})
-		s.rows++
-		s.touch(TableShapes, uint64(sh.ID), &sh.epoch, &sh.stored)
+		s.touchShape(sh)
 	}
 	s.lastShape = sh
 	return sh
@@ -72,7 +78,11 @@ func (s *State) takeShape(q *queue, spec *TaskSpec) *shape {
 func (s *State) addShape(row ShapeRow) *shape {
 	q := s.queues[row.Queue-1]
 	spec := TaskSpec{Kind: row.Kind, Require: row.Require, Weight: row.Weight}
-	sh := &shape{ShapeRow: row, key: string(appendShapeKey(nil, q.ID, &spec)), queue: q, candPos: -1}
+	part := q.ID
+	if row.Suspect {
+		part |= suspectBit
+	}
+	sh := &shape{ShapeRow: row, key: string(appendShapeKey(nil, part, &spec)), queue: q, candPos: -1, headPos: -1}
 	sh.ready = heap[ready]{less: readyLess, moved: func(e ready, pos int32) { s.tasks.at(e.slot).pos = pos }}
 	s.shapes[sh.ID] = sh
 	s.shapeByKey[sh.key] = sh
@@ -83,7 +93,9 @@ func (s *State) addShape(row ShapeRow) *shape {
 func (s *State) holdShape(sh *shape) {
 	if sh.refs == 0 {
 		q := sh.queue
-		q.shapes++
+		if !sh.Suspect {
+			q.shapes++
+		}
 		if i := slices.Index(q.idle, sh); i >= 0 {
 			q.idle = slices.Delete(q.idle, i, i+1)
 		}
@@ -96,7 +108,9 @@ func (s *State) releaseShape(sh *shape) {
 	if sh.refs--; sh.refs > 0 {
 		return
 	}
-	sh.queue.shapes--
+	if !sh.Suspect {
+		sh.queue.shapes--
+	}
 	s.idleShape(sh)
 }
 

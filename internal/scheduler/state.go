@@ -7,9 +7,12 @@ type State struct {
 	dirt    dirt
 
 	tasks  slab[task, *task]
+	ids    idSet // of tasks
 	leases slab[lease, *lease]
 	due    heap[timer] // Scheduled tasks
 	expiry heap[timer] // tasks with start-by or deadline
+
+	unconfirmed map[TaskID]SessionID // TaskRow.LastSession, of tasks with Undelivered above 0
 
 	queues        []*queue // by id - 1; never deleted
 	queueByName   map[string]*queue
@@ -40,10 +43,12 @@ type State struct {
 	deadHead     uint32            // slot + 1 of the oldest dead letter; 0: none
 	deadTail     uint32            // slot + 1 of the newest
 
-	counts  [Leased + 1]uint64 // non-terminal tasks by state
-	step    uint64             // counts Apply, in this process
-	rows    int                // changed by the step under way
-	scratch submitScratch
+	counts [Leased + 1]uint64 // non-terminal tasks by state
+	step   uint64             // counts Apply, in this process
+	rows   int                // changed by the step under way
+
+	nextLogic uint32 // set by the step under way; 0: unchanged
+	scratch   submitScratch
 }
 
 // New returns an empty state: the default queue, nothing else.
@@ -57,8 +62,8 @@ func New() *State {
 func newState() *State {
 	s := &State{
 		queueByName: map[string]*queue{}, shapes: map[uint32]*shape{}, shapeByKey: map[string]*shape{},
-		policyByValue: map[Policy]uint32{},
-		sessions:      map[SessionID]*session{}, sessionByName: map[string]*session{},
+		policyByValue: map[Policy]uint32{}, unconfirmed: map[TaskID]SessionID{},
+		sessions: map[SessionID]*session{}, sessionByName: map[string]*session{},
 		producers: map[Hash128]*producer{}, producerRows: map[uint64]*producer{},
 		keyRow: map[Hash128]uint64{}, keyOfTask: map[TaskID]uint64{}, deadOf: map[TaskID]uint64{},
 	}
@@ -94,9 +99,7 @@ func (s *State) LastTask() TaskID { return s.globals.LastTask }
 // in its reply. An unknown command or logic version is a bug, or a log from the future: it panics, never skips.
 func (s *State) Apply(b *Batch, eff *Effects) {
 	eff.Reset()
-	if b.Logic != LogicVersion {
-		panic("scheduler: log entry wants logic version " + utoa(uint64(b.Logic)) + ", this build knows 1: use the build that wrote it")
-	}
+	s.checkLogic(b.Logic)
 	s.step++
 	s.rows = 0
 	s.advance(b)
@@ -105,6 +108,10 @@ func (s *State) Apply(b *Batch, eff *Effects) {
 		s.command(&b.Commands[i], int32(i), eff)
 	}
 	s.housekeep(eff)
+	if s.nextLogic != 0 {
+		s.globals.Logic, s.nextLogic = s.nextLogic, 0
+		s.matcher.unblockAll()
+	}
 }
 
 // advance moves the log's time, which never goes back.
@@ -139,9 +146,14 @@ func (s *State) command(c *Command, i int32, eff *Effects) {
 	case OpOutcomes:
 		s.outcomes(c.Outcomes, i, r, eff)
 	case OpPauseQueue, OpResumeQueue, OpConfigureQueue:
-		s.queueCommand(c.Op, c.Queue, r)
+		s.queueCommand(c.Op, c.Queue, r, eff)
 	case OpForget:
 		s.forget(c.Forget, eff)
+	case OpSetLogic:
+		s.setLogic(c.SetLogic)
+	case OpDelete:
+		s.since(2, c.Op)
+		s.deleteFinished(c.Delete, r, eff)
 	default:
 		panic("scheduler: unknown command " + utoa(uint64(c.Op)) + " in the log: use the build that wrote it")
 	}
@@ -163,7 +175,7 @@ func (s *State) housekeep(eff *Effects) {
 	left := func() int { return max(0, StepRowsMax-decisionRowsMax-s.rows) }
 	s.buryDying(s.rows+left()/2, eff)
 	s.fireExpiry(s.rows+left()/2, eff)
-	s.fireDue(s.rows + left()/2)
+	s.fireDue(s.rows+left()/2, eff)
 	s.expireKeys()
 	s.expireProducers()
 	s.matcher.run(s, s.rows+left(), eff)
@@ -187,6 +199,9 @@ func (s *State) NextDeadline() (Time, bool) {
 	}
 	if s.expiry.len() > 0 && (!ok || s.expiry.min().at < at) {
 		at, ok = s.expiry.min().at, true
+	}
+	if h := &s.matcher.heads; h.len() > 0 {
+		at, ok = min(at, h.min().HeadSince.Add(HeavyWait)), true
 	}
 	return at, ok
 }

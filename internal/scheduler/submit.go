@@ -83,7 +83,7 @@ func (s *State) submit(c *Submit, cmd int32, r *Reply, eff *Effects) {
 				continue
 			}
 		}
-		id := s.store(spec)
+		id := s.store(spec, eff)
 		eff.Staged = append(eff.Staged, Staged{Task: id, Cmd: cmd, Item: int32(i)})
 		if keyed {
 			eff.IDs = append(eff.IDs, id)
@@ -96,10 +96,10 @@ func (s *State) submit(c *Submit, cmd int32, r *Reply, eff *Effects) {
 }
 
 // store makes a task of a checked spec.
-func (s *State) store(spec *TaskSpec) TaskID {
+func (s *State) store(spec *TaskSpec, eff *Effects) TaskID {
 	s.globals.LastTask++
 	row := TaskRow{ID: s.globals.LastTask, Gen: 1}
-	t := s.revive(row, spec)
+	t := s.revive(row, spec, EventSubmitted, eff)
 	if spec.HasKey {
 		s.addKey(t, spec)
 	}
@@ -107,11 +107,13 @@ func (s *State) store(spec *TaskSpec) TaskID {
 }
 
 // revive makes a live task of a row that has its id and generation, and a spec.
-func (s *State) revive(row TaskRow, spec *TaskSpec) *task {
+func (s *State) revive(row TaskRow, spec *TaskSpec, kind EventType, eff *Effects) *task {
 	q := s.queueByName[spec.Queue]
 	if q == nil {
 		q = s.makeQueue(spec.Queue)
+		s.queueEvent(EventQueueConfigured, q, eff)
 	}
+	q.submitted++
 	sh, p := s.takeShape(q, spec), s.takePolicy(spec.Policy)
 	row.Shape, row.Policy = sh.ID, p.ID
 	row.Priority, row.PayloadBytes = spec.Priority, spec.PayloadBytes
@@ -129,6 +131,7 @@ func (s *State) revive(row TaskRow, spec *TaskSpec) *task {
 	}
 	t := s.addTask(row, sh, p)
 	s.touchTask(t)
+	s.taskEvent(kind, t, sh, held{}, CauseNone, eff)
 	s.enter(t, state)
 	return t
 }
@@ -178,15 +181,16 @@ func (s *State) checkNeed(need *queueNeed, spec *TaskSpec, total uint64, freshQu
 	}
 	var depth uint64
 	var shapes int
+	most := s.globals.Limits.Depth
 	if q := need.queue; q != nil {
-		depth, shapes = q.depth(), q.shapes
+		depth, shapes, most = q.depth(), q.shapes, s.depthLimit(q)
 	}
 	switch {
 	case total > s.globals.Limits.MaxTasks:
 		return CodeLimitTasks
 	case len(s.queues)+freshQueues > QueuesMax:
 		return CodeLimitQueues
-	case depth+need.tasks > s.globals.Limits.Depth:
+	case depth+need.tasks > most:
 		return CodeLimitDepth
 	case shapes+need.shapes > ShapesMax:
 		return CodeLimitShapes
@@ -225,13 +229,14 @@ func (s *State) cancel(c *Cancel, r *Reply, eff *Effects) {
 	}
 	from := len(eff.Items)
 	for _, id := range c.IDs {
-		eff.Items = append(eff.Items, ItemResult{ID: id, Code: s.cancelOne(id, c.Force, eff)})
+		eff.Items = append(eff.Items, ItemResult{ID: id, Code: s.cancelOne(id, c, eff)})
 	}
 	r.Items = Span{int32(from), int32(len(eff.Items))}
 }
 
-func (s *State) cancelOne(id TaskID, force bool, eff *Effects) ItemCode {
+func (s *State) cancelOne(id TaskID, c *Cancel, eff *Effects) ItemCode {
 	t := s.findTask(id)
+	purge := c.Purge && s.globals.Logic >= 2
 	switch {
 	case t == nil && (id == 0 || id > s.globals.LastTask):
 		return ItemNotFound
@@ -239,16 +244,20 @@ func (s *State) cancelOne(id TaskID, force bool, eff *Effects) ItemCode {
 		return ItemAlreadyTerminal
 	case t.State != Leased:
 		s.leave(t)
-		s.finish(t, Cancelled, CauseCancelled, end{cmd: -1}, eff)
+		s.finish(t, Cancelled, CauseCancelled, end{cmd: -1, purged: purge}, eff)
 		return ItemDone
-	case force:
-		s.revoke(t, eff)
-		s.finish(t, Cancelled, CauseCancelled, end{cmd: -1}, eff)
+	case purge:
+		return ItemNotTerminal
+	case c.Force:
+		by := s.revoke(t, eff)
+		s.finish(t, Cancelled, CauseCancelled, by, eff)
 		return ItemDone
 	case !t.has(FlagCancelRequested):
 		s.touchTask(t)
 		t.Flags |= FlagCancelRequested
 		s.noteCancel(t, CancelAsked, eff)
+		l := s.findLease(t.Token)
+		s.taskEvent(EventCancelRequested, t, s.shapeOf(t), heldBy(t, l, s.sessions[l.Session]), CauseNone, eff)
 	}
 	return ItemRequested
 }

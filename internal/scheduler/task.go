@@ -1,13 +1,45 @@
 package scheduler
 
-// task is a non-terminal task: 104 bytes without pointers.
+// task is a non-terminal task: a TaskRow without LastSession, which few have, in an order that leaves no gaps. 88 bytes
+// without pointers; a million of them wait in memory, so TestTaskBytes pins it.
 type task struct {
-	TaskRow
-	slot      uint32
-	pos       int32 // in its shape's ready heap (Pending) or in State.due (Scheduled); -1: in none
-	expiryPos int32 // in State.expiry; -1: not there
-	epoch     uint32
-	stored    bool
+	ID                               TaskID
+	Token                            Token
+	Due, StartBy, Deadline           Time
+	Submitted                        Time
+	Gen, Shape, Policy, PayloadBytes uint32
+	slot                             uint32
+	pos                              int32 // in its shape's ready heap (Pending) or in State.due (Scheduled); -1: in none
+	expiryPos                        int32 // in State.expiry; -1: not there
+	epoch                            uint32
+	Attempts                         uint16
+	Losses                           uint8
+	Undelivered                      uint8 // above 0: State.unconfirmed says who was last
+	Priority                         int8
+	State                            TaskState
+	Flags                            TaskFlags
+	stored                           bool
+}
+
+func newTask(r *TaskRow) task {
+	return task{
+		ID: r.ID, Token: r.Token, Due: r.Due, StartBy: r.StartBy, Deadline: r.Deadline, Submitted: r.Submitted, Gen: r.Gen,
+		Shape: r.Shape, Policy: r.Policy, PayloadBytes: r.PayloadBytes, Attempts: r.Attempts, Losses: r.Losses,
+		Undelivered: r.Undelivered, Priority: r.Priority, State: r.State, Flags: r.Flags, pos: -1, expiryPos: -1,
+	}
+}
+
+// taskRow is a task as it is stored.
+func (s *State) taskRow(t *task) TaskRow {
+	r := TaskRow{
+		ID: t.ID, Token: t.Token, Due: t.Due, StartBy: t.StartBy, Deadline: t.Deadline, Submitted: t.Submitted, Gen: t.Gen,
+		Shape: t.Shape, Policy: t.Policy, PayloadBytes: t.PayloadBytes, Attempts: t.Attempts, Losses: t.Losses,
+		Undelivered: t.Undelivered, Priority: t.Priority, State: t.State, Flags: t.Flags,
+	}
+	if t.Undelivered > 0 {
+		r.LastSession = s.unconfirmed[t.ID]
+	}
+	return r
 }
 
 func (t *task) rowKey() uint64 { return uint64(t.ID) }
@@ -23,8 +55,11 @@ func (t *task) startBy() Time {
 	return t.StartBy
 }
 
-// policyOf returns a task's policy.
+// policyOf returns a task's policy: often that of the last submitted task.
 func (s *State) policyOf(t *task) *policy {
+	if l := s.lastPolicy; l != nil && l.ID == t.Policy {
+		return l
+	}
 	_, p := s.policies.find(uint64(t.Policy))
 	return p
 }
@@ -59,12 +94,22 @@ func (s *State) findTask(id TaskID) *task {
 	return t
 }
 
-func (s *State) shapeOf(t *task) *shape { return s.shapes[t.Shape] }
+// shapeOf returns a task's shape: often that of the last submitted task.
+func (s *State) shapeOf(t *task) *shape {
+	if l := s.lastShape; l != nil && l.ID == t.Shape {
+		return l
+	}
+	return s.shapes[t.Shape]
+}
 
 // addTask stores a task in no state yet and counts it in its shape and policy. The caller touches it.
 func (s *State) addTask(row TaskRow, sh *shape, p *policy) *task {
-	slot, t := s.tasks.add(task{TaskRow: row, pos: -1, expiryPos: -1})
+	slot, t := s.tasks.add(newTask(&row))
 	t.slot = slot
+	s.ids.add(t.ID)
+	if t.Undelivered > 0 {
+		s.unconfirmed[t.ID] = row.LastSession
+	}
 	s.holdShape(sh)
 	s.holdPolicy(p)
 	return t
@@ -83,6 +128,9 @@ func (s *State) enter(t *task, state TaskState) {
 	case Scheduled:
 		s.due.push(timer{at: t.Due, id: t.ID, slot: t.slot})
 	case Leased:
+		if sh.queue.MaxLeases != 0 {
+			s.matcher.placeQueue(sh.queue)
+		}
 	default:
 		panic("scheduler: a task can't enter " + state.String())
 	}
@@ -97,9 +145,13 @@ func (s *State) leave(t *task) {
 	sh.queue.counts[t.State]--
 	switch t.State {
 	case Pending:
-		s.matcher.removeReady(sh, t)
+		s.matcher.removeReady(s, sh, t)
 	case Scheduled:
 		s.due.remove(t.pos)
+	case Leased:
+		if sh.queue.MaxLeases != 0 {
+			s.matcher.placeQueue(sh.queue)
+		}
 	}
 	t.State = 0
 }
@@ -131,26 +183,36 @@ func (s *State) armExpiry(t *task) {
 	}
 }
 
-// requeue gives a task that has just lost its lease back, at no cost, unless its end has come.
-func (s *State) requeue(t *task, eff *Effects) {
+// requeue gives a task that has just lost its lease back, at no cost or (by.lost) at that of an attempt or loss that is
+// charged already, unless its end has come.
+func (s *State) requeue(t *task, by end, eff *Effects) {
 	switch {
 	case t.has(FlagCancelRequested):
-		s.finish(t, Cancelled, CauseCancelled, end{cmd: -1}, eff)
+		s.finish(t, Cancelled, CauseCancelled, by, eff)
 	case t.has(FlagDeadlinePassed) || t.Deadline != 0 && t.Deadline <= s.globals.Now:
-		s.finish(t, Expired, CauseDeadline, end{cmd: -1}, eff)
+		s.finish(t, Expired, CauseDeadline, by, eff)
 	case t.startBy() != 0 && t.startBy() <= s.globals.Now:
-		s.finish(t, Expired, CauseStartBy, end{cmd: -1}, eff)
+		s.finish(t, Expired, CauseStartBy, by, eff)
+	case by.lost:
+		t.Flags |= FlagHasFailure
+		s.taskEvent(EventFailed, t, s.shapeOf(t), by.held, CauseWorkerLost, eff)
+		s.enter(t, Pending)
 	default:
+		s.taskEvent(EventReturned, t, s.shapeOf(t), by.held, CauseNone, eff)
 		s.enter(t, Pending)
 	}
 }
 
-// end is the accepted outcome that ended a task, if any (cmd -1: none).
+// end is what ended a task's lease, or the task.
 type end struct {
-	cmd, item int32
-	token     Token
-	session   *session
+	held            // the lease; zero: it had none
+	cmd, item int32 // the accepted outcome; cmd -1: none
+	lost      bool  // its worker was lost with it, and that is charged and kept
+	purged    bool  // nothing of the task is kept
 }
+
+// noLease is the end of a task that had no lease.
+var noLease = end{cmd: -1}
 
 // finish ends a task that is in no state's indexes any more: it leaves the core, a dead letter leaves a stub.
 func (s *State) finish(t *task, state TaskState, cause Cause, by end, eff *Effects) {
@@ -161,19 +223,24 @@ func (s *State) finish(t *task, state TaskState, cause Cause, by end, eff *Effec
 		Policy: p.Policy, Priority: t.Priority, Weight: sh.Weight, HasLabels: t.has(FlagHasLabels),
 		HasFailure: t.has(FlagHasFailure), Attempts: uint32(t.Attempts), Losses: uint32(t.Losses),
 		PayloadBytes: t.PayloadBytes, StartBy: t.StartBy, Deadline: t.Deadline, Submitted: t.Submitted,
-		At: s.globals.Now, Token: by.token, Cmd: by.cmd, Item: by.item,
+		At: s.globals.Now, Cmd: by.cmd, Item: by.item,
 	}
-	if by.session != nil {
-		f.Session, f.Worker = by.session.ID, by.session.Worker.Name
+	if by.cmd >= 0 {
+		f.Token, f.Granted, f.Session, f.Worker = by.token, by.granted, by.session.ID, by.session.Worker.Name
 	}
 	keep := p.Policy.Retention
 	if state == Dead {
 		keep = p.Policy.DeadRetention
 	}
+	if by.purged {
+		keep = 0
+	}
 	if keep > 0 {
 		f.ExpiresAt = s.globals.Served + keep
 	}
 	eff.Finished = append(eff.Finished, f)
+	s.taskEvent(endEvents[state], t, sh, by.held, cause, eff)
+	sh.queue.ended++
 	s.endKey(t, keep)
 	if state == Dead && keep > 0 {
 		s.addDead(t, sh.queue, eff)
@@ -186,17 +253,22 @@ func (s *State) dropTask(t *task, sh *shape, p *policy) {
 		s.expiry.remove(t.expiryPos)
 	}
 	s.dropRow(TableTasks, uint64(t.ID), &t.epoch, t.stored)
+	s.ids.remove(t.ID)
+	if t.Undelivered > 0 {
+		delete(s.unconfirmed, t.ID)
+	}
 	s.tasks.remove(t.slot)
 	s.releaseShape(sh)
 	s.releasePolicy(p)
 }
 
 // fireDue makes due tasks ready, until the step has changed max rows.
-func (s *State) fireDue(maxRows int) {
+func (s *State) fireDue(maxRows int, eff *Effects) {
 	for s.due.len() > 0 && s.due.min().at <= s.globals.Now && s.rows < maxRows {
 		t := s.tasks.at(s.due.min().slot)
 		s.leave(t)
 		t.Due = 0
+		s.taskEvent(EventReady, t, s.shapeOf(t), held{}, CauseNone, eff)
 		s.enter(t, Pending)
 	}
 }
@@ -218,7 +290,7 @@ func (s *State) fireExpiry(maxRows int, eff *Effects) {
 			cause = CauseDeadline
 		}
 		s.leave(t)
-		s.finish(t, Expired, cause, end{cmd: -1}, eff)
+		s.finish(t, Expired, cause, noLease, eff)
 	}
 }
 

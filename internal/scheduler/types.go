@@ -73,6 +73,7 @@ const (
 	CauseCancelled     Cause = 7
 	CauseStartBy       Cause = 8
 	CauseDeadline      Cause = 9
+	CauseEnd           Cause = 10 // one above the highest
 )
 
 var causeNames = [...]string{"NONE", "ERROR", "PANIC", "TIMEOUT", "EXIT", "WORKER_LOST", "UNDELIVERABLE", "CANCELLED", "START_BY", "DEADLINE"}

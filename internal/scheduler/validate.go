@@ -73,7 +73,7 @@ func (w *WorkerInfo) valid() bool {
 	}
 	for i := range w.Pools {
 		p := &w.Pools[i]
-		if !validName(p.Name) || p.Slots == 0 || p.Slots > SlotsMax || !validNames(p.Kinds, KindsMax) {
+		if !validName(p.Name) || p.Slots == 0 || p.Slots > SlotsMax || p.Prefetch > PrefetchMax || !validNames(p.Kinds, KindsMax) {
 			return false
 		}
 		for j := range i {

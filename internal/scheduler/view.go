@@ -17,6 +17,7 @@ type TaskInfo struct {
 	Policy      Policy // shadows TaskRow.Policy, the id
 	Lease       LeaseRow
 	Worker      string // Leased: the worker's name
+	Suspect     bool
 }
 
 // QueueInfo is a queue and its counts.
@@ -27,6 +28,11 @@ type QueueInfo struct {
 	Shapes                           int
 	Scheduled, Pending, Leased, Dead uint64
 	DepthLimit                       uint64
+	OwnDepth                         bool // DepthLimit is the queue's own
+	MaxLeases                        uint32
+	Retention, DeadRetention         Duration // as in QueueRow
+	OldestPending                    Time     // when the longest waiting of its shapes' first tasks was submitted; 0: none
+	Submitted, Ended                 uint64   // in this process; not part of the state
 }
 
 // PoolInfo is a pool and its use.
@@ -82,6 +88,10 @@ const (
 	ReasonBehindOthers   ReasonCode = 11
 	ReasonLeased         ReasonCode = 12
 	ReasonTerminal       ReasonCode = 13
+	ReasonReserved       ReasonCode = 14
+	ReasonSuspectsApart  ReasonCode = 15
+	ReasonQueueMaxLeases ReasonCode = 16
+	ReasonQueueEmpty     ReasonCode = 17
 )
 
 // Reason is one condition and how many workers (or tasks) it concerns.
@@ -99,6 +109,28 @@ type Explanation struct {
 	Reasons []Reason
 }
 
+// QueueExplanation says why a queue's tasks wait.
+type QueueExplanation struct {
+	Queue   QueueInfo
+	Reasons []Reason           // of the queue as a whole
+	Shapes  []ShapeExplanation // with pending tasks, those with most first; at most ShapesMax
+}
+
+// ShapeExplanation says what holds back the next task of a shape.
+type ShapeExplanation struct {
+	ShapeRow
+	Pending uint64
+	Next    TaskInfo
+	Reasons []Reason // none: it is about to be granted
+}
+
+// RecallItem is an unstarted lease that should be given up by its worker, as far as the state can tell.
+type RecallItem struct {
+	Session SessionID
+	Attach  uint64
+	Token   Token
+}
+
 // Task returns a live task.
 func (s *State) Task(id TaskID) (TaskInfo, bool) {
 	t := s.findTask(id)
@@ -111,8 +143,8 @@ func (s *State) Task(id TaskID) (TaskInfo, bool) {
 func (s *State) taskInfo(t *task) TaskInfo {
 	sh := s.shapeOf(t)
 	info := TaskInfo{
-		TaskRow: t.TaskRow, Kind: sh.Kind, Queue: sh.queue.Name, Require: sh.Require, Weight: sh.Weight,
-		Policy: s.policyOf(t).Policy,
+		TaskRow: s.taskRow(t), Kind: sh.Kind, Queue: sh.queue.Name, Require: sh.Require, Weight: sh.Weight,
+		Policy: s.policyOf(t).Policy, Suspect: sh.Suspect,
 	}
 	if l := s.findLease(t.Token); l != nil {
 		info.Lease = l.LeaseRow
@@ -130,18 +162,20 @@ func (s *State) DeadGen(id TaskID) (uint32, bool) {
 	return d.Gen, true
 }
 
-// ScanTasks calls f for the live tasks in slots [from, from+n), in no order, and returns the next slot, or 0 at the end.
-func (s *State) ScanTasks(from, n uint32, f func(TaskInfo)) uint32 {
-	to := min(from+n, s.tasks.high)
-	for slot := from; slot < to; slot++ {
-		if t := s.tasks.at(slot); t.ID != 0 {
-			f(s.taskInfo(t))
+// WalkTasks calls f for live tasks in order of id, from the first above after on, for at most n of them, and returns the
+// last one's id (after: there was none); done: there are no more.
+func (s *State) WalkTasks(after TaskID, n int, f func(TaskInfo)) (last TaskID, done bool) {
+	last, done = after, true
+	s.ids.walk(after, func(id TaskID) bool {
+		if n--; n < 0 {
+			done = false
+			return false
 		}
-	}
-	if to == s.tasks.high {
-		return 0
-	}
-	return to
+		f(s.taskInfo(s.findTask(id)))
+		last = id
+		return true
+	})
+	return last, done
 }
 
 // Queue returns a queue.
@@ -150,7 +184,23 @@ func (s *State) Queue(name string) (QueueInfo, bool) {
 	if q == nil {
 		return QueueInfo{}, false
 	}
-	return s.queueInfo(q), true
+	info := s.queueInfo(q)
+	for _, sh := range s.shapes {
+		if sh.queue == q {
+			s.waited(sh, &info)
+		}
+	}
+	return info, true
+}
+
+// waited lets a shape's first task count in its queue's OldestPending.
+func (s *State) waited(sh *shape, info *QueueInfo) {
+	if sh.ready.len() == 0 {
+		return
+	}
+	if at := s.tasks.at(sh.ready.min().slot).Submitted; info.OldestPending == 0 || at < info.OldestPending {
+		info.OldestPending = at
+	}
 }
 
 // Queues returns all queues, by name.
@@ -159,6 +209,9 @@ func (s *State) Queues() []QueueInfo {
 	for _, q := range s.queues {
 		all = append(all, s.queueInfo(q))
 	}
+	for _, sh := range s.shapes {
+		s.waited(sh, &all[sh.Queue-1])
+	}
 	slices.SortFunc(all, func(a, b QueueInfo) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
@@ -166,7 +219,8 @@ func (s *State) Queues() []QueueInfo {
 func (s *State) queueInfo(q *queue) QueueInfo {
 	return QueueInfo{
 		Name: q.Name, Paused: q.Paused, Weight: q.Weight, Shapes: q.shapes, Scheduled: q.counts[Scheduled] + q.counts[Waiting],
-		Pending: q.counts[Pending], Leased: q.counts[Leased], Dead: q.dead, DepthLimit: s.globals.Limits.Depth,
+		Pending: q.counts[Pending], Leased: q.counts[Leased], Dead: q.dead, DepthLimit: s.depthLimit(q), OwnDepth: q.Depth != 0,
+		MaxLeases: q.MaxLeases, Retention: q.Retention, DeadRetention: q.DeadRetention, Submitted: q.submitted, Ended: q.ended,
 	}
 }
 

@@ -5,6 +5,9 @@ import "github.com/yardmaster/yardmaster/internal/scheduler"
 // StreamID names one stream of the shell. 0 means none.
 type StreamID uint64
 
+// VersionRecall is the version of the protocol from which on a worker understands a Recall.
+const VersionRecall = 2
+
 // Spans in nanoseconds, and other bounds.
 const (
 	millisecond int64 = 1_000_000
@@ -16,6 +19,10 @@ const (
 	MessageBytesMax           = 256 << 10  // a Grants message, or one lease
 	MessageGrantsMax          = 1000       // leases in a Grants message
 	OutcomesUnanswered        = scheduler.AnswersMax
+	RecallAfter               = 10 * second // an unstarted lease is asked back so long after it was sent, and asked for at most so often
+	RecallMax                 = 10_000      // tokens in a Recall, and in a Recalled
+	recallPeriodMin           = second      // unstarted leases are looked for at most so often
+	ProgressMessageMax        = 256         // bytes of the text that a handler says of its progress
 	backstopPeriodMin         = second      // back-stops are looked for at most so often
 	backstopAgain             = 10 * second // a back-stop that was proposed in vain is proposed again
 	grantBytesOverhead        = 160         // about what a lease takes besides payload and names
@@ -35,6 +42,7 @@ const (
 	EndBadReceipt                       // it confirmed what was never sent
 	EndTooMany                          // more outcomes unanswered than OutcomesUnanswered
 	EndBadOutcomes                      // outcome numbers out of order
+	EndBadRecalled                      // it gave up what it had started or wasn't asked for
 )
 
 // Actions is what an input asks for. It is owned by the caller, who resets it.
@@ -44,8 +52,17 @@ type Actions struct {
 	Propose []scheduler.Command
 	// End are streams to be ended. Nothing is sent on them from now on.
 	End []End
+	// Notices tell what this leader has just learnt of tasks that run, in order. The log doesn't know of it.
+	Notices []Notice
 	// Wake says that there may be something new to send.
 	Wake bool
+}
+
+// Notice says that a task has been started or, if Progress isn't nil, what its handler has said.
+type Notice struct {
+	Token    scheduler.Token
+	Task     scheduler.TaskID
+	Progress *Progress
 }
 
 // End is a stream to be ended.
@@ -57,17 +74,19 @@ type End struct {
 // Reset empties a, keeping its memory.
 func (a *Actions) Reset() {
 	clear(a.Propose)
-	a.Propose, a.End, a.Wake = a.Propose[:0], a.End[:0], false
+	clear(a.Notices)
+	a.Propose, a.End, a.Notices, a.Wake = a.Propose[:0], a.End[:0], a.Notices[:0], false
 }
 
 // Empty reports whether there is nothing to do.
-func (a *Actions) Empty() bool { return len(a.Propose) == 0 && len(a.End) == 0 && !a.Wake }
+func (a *Actions) Empty() bool { return len(a.Propose)+len(a.End)+len(a.Notices) == 0 && !a.Wake }
 
 // Control is what overtakes grants: taken and sent in this order.
 type Control struct {
 	Heartbeat     bool // answer it
 	HeartbeatTime int64
 	Cancels       []scheduler.CancelNote
+	Recalls       []scheduler.Token // at most RecallMax; none unless the worker speaks VersionRecall
 	Ack           bool
 	AckThrough    uint64
 	Rejected      []Rejected
@@ -75,7 +94,7 @@ type Control struct {
 
 // Reset empties c, keeping its memory.
 func (c *Control) Reset() {
-	*c = Control{Cancels: c.Cancels[:0], Rejected: c.Rejected[:0]}
+	*c = Control{Cancels: c.Cancels[:0], Recalls: c.Recalls[:0], Rejected: c.Rejected[:0]}
 }
 
 // Rejected is an outcome that was not accepted.

@@ -112,7 +112,7 @@ func TestSteadyStateAllocations(t *testing.T) {
 		into = r.m.TakeGrants(1, into[:0])
 		seq, _ := r.m.Sent(r.now, 1, len(into), 1000)
 		r.m.Received(r.now, 1, seq, &r.acts)
-		r.m.Begun(r.now, tokens)
+		r.m.Begun(r.now, tokens, &r.acts)
 		r.m.Arrived(len(o.List), &r.acts)
 		r.m.Outcomes(1, o, &r.acts)
 		r.m.Answered(1, o, scheduler.CodeOK, 1, nil, &r.acts)

@@ -16,10 +16,14 @@
 //
 // A grant goes through these phases; wherever it stands, the end of the session returns it:
 //
-//	mailbox   not yet taken by the sender; a Cancel, a lost stream or a detachment releases it at no cost
-//	hand      taken by the sender, its payload is being read; the same, but a Cancel waits and follows it
+//	mailbox   not yet taken by the sender; a Cancel, a Recall, a lost stream or a detachment releases it at no cost
+//	hand      taken by the sender, its payload is being read; the same, but a Cancel or Recall waits and follows it
 //	sent      handed to SendMsg; not confirmed by its receipt deadline it is released as unconfirmed
 //	held      the worker has confirmed it, or named it in a Hello; it ends with the worker's word
+//
+// A worker that speaks VersionRecall is asked to give a lease back that is sent or held and not known as started: at the
+// core's wish (Recall), and by the machine itself RecallAfter it was sent. Only its answer releases the lease. A lost
+// answer costs nothing: the next Hello doesn't name the token, and the Resume grants it again.
 //
 // # Invariants
 //
@@ -27,6 +31,7 @@
 //     while an Attach is in flight, which will change the number, proposals are held back, in order.
 //   - Attach is proposed only when the last grant message sent has been confirmed and nothing is outstanding.
 //   - At most UnconfirmedBytesMax are sent and unconfirmed.
+//   - A token is released by Recalled only if this stream was asked for it and it isn't known as started.
 //   - Nothing is handed out for a stream that has ended, and nothing that such a stream delivers is taken in.
 //
 // # Failure

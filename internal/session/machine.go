@@ -21,13 +21,15 @@ type Machine struct {
 	life   life
 	heard  int64 // when a message last came, or the leader's term began
 
-	// Invariant: everything from here to ack belongs to stream, and is empty if stream is 0, but for sent.
+	// Invariant: everything from here to recall belongs to stream, and is empty if stream is 0, but for sent.
 	stream  StreamID
+	version uint32 // of the protocol, as spoken on stream
 	mailbox mailbox
 	hand    []scheduler.Token // taken by the sender, not yet given to SendMsg
 	sent    receipts
 	control Control // to be taken by the sender
 	waiting int     // outcomes that came and aren't answered
+	recall  int64   // no lease is asked back by the machine itself before; 0: none will be
 
 	detached  bool                // no work is wanted: Detach is proposed or applied, and no Attach after it is applied
 	attaching bool                // an Attach is in flight
@@ -51,12 +53,17 @@ const (
 
 // lease is a token and where it stands.
 type lease struct {
-	timeout int64 // of the attempt; 0: none
-	begun   int64 // when this leader learnt of the start
-	due     int64 // back-stop; 0: none
-	phase   phase
-	started bool
-	revoked bool
+	task     scheduler.TaskID // 0: granted in another term, see Timeouts
+	timeout  int64            // of the attempt; 0: none
+	begun    int64            // when this leader learnt of the start
+	due      int64            // back-stop; 0: none
+	recall   int64            // sent and not started: not asked back by the machine itself before
+	progress *Progress        // nil: nothing was said
+	phase    phase
+	started  bool
+	revoked  bool
+	asked    bool // a Recall of it was made for this stream
+	queued   bool // Invariant: it stands in control.Recalls, once
 }
 
 type phase uint8
@@ -79,6 +86,9 @@ func (m *Machine) ID() scheduler.SessionID { return m.id }
 // Attach is the attach number.
 func (m *Machine) Attach() uint64 { return m.attach }
 
+// Version is the version of the protocol that is spoken on the live stream; 0: there is none.
+func (m *Machine) Version() uint32 { return m.version }
+
 // Stream is the live stream, or 0.
 func (m *Machine) Stream() StreamID { return m.stream }
 
@@ -94,10 +104,10 @@ func (m *Machine) Leases() int { return len(m.leases) }
 // UnconfirmedBytes is how much was sent and not confirmed.
 func (m *Machine) UnconfirmedBytes() int { return m.sent.bytes }
 
-// Opened says that the session was opened or resumed by a stream, and is attached by this number. known are the session's
-// live leases that Hello named. What an earlier stream left is forgotten: the core grants again what the worker doesn't
+// Opened says that the session was opened or resumed by a stream that speaks a version of the protocol, and is attached by
+// this number. known are the session's live leases that Hello named. What an earlier stream left is forgotten: the core grants again what the worker doesn't
 // know. If the stream has ended in the meantime, StreamBroken follows.
-func (m *Machine) Opened(now int64, stream StreamID, attach uint64, known []Known, acts *Actions) {
+func (m *Machine) Opened(now int64, stream StreamID, version uint32, attach uint64, known []Known, acts *Actions) {
 	if m.life == ended {
 		acts.End = append(acts.End, End{stream, EndExpired})
 		return
@@ -107,7 +117,7 @@ func (m *Machine) Opened(now int64, stream StreamID, attach uint64, known []Know
 	}
 	m.clearStream()
 	m.sent.reset()
-	m.stream, m.attach, m.heard, m.life = stream, attach, max(m.heard, now), alive
+	m.stream, m.version, m.attach, m.heard, m.life = stream, version, attach, max(m.heard, now), alive
 	m.detached, m.attaching, m.held = false, false, nil
 	old := m.leases
 	m.leases = make(map[scheduler.Token]lease, len(known))
@@ -118,9 +128,11 @@ func (m *Machine) Opened(now int64, stream StreamID, attach uint64, known []Know
 			l.timeout = timeoutUnknown
 			m.unknown = true
 		}
-		l.phase = isHeld
+		l.phase, l.asked, l.queued = isHeld, false, false // a Recall or its answer may have been lost
 		if k.Started {
-			m.start(now, &l)
+			m.start(now, k.Token, &l, acts)
+		} else {
+			m.recallLater(now, &l)
 		}
 		m.leases[k.Token] = l
 	}
@@ -133,17 +145,18 @@ func (m *Machine) Opened(now int64, stream StreamID, attach uint64, known []Know
 // NeedTimeouts reports whether Timeouts has something to tell.
 func (m *Machine) NeedTimeouts() bool { return m.unknown }
 
-// Timeouts tells the attempt timeouts of leases that a leader before this one granted.
-func (m *Machine) Timeouts(leases []scheduler.LeaseInfo) {
+// Timeouts tells the tasks and attempt timeouts of leases that a leader before this one granted.
+func (m *Machine) Timeouts(leases []scheduler.LeaseInfo, acts *Actions) {
 	for i := range leases {
 		info := &leases[i]
 		l, ok := m.leases[info.Token]
 		if !ok || l.timeout != timeoutUnknown {
 			continue
 		}
-		l.timeout = int64(info.AttemptTimeout)
+		l.timeout, l.task = int64(info.AttemptTimeout), info.Task
 		if l.started {
 			m.arm(&l)
+			acts.Notices = append(acts.Notices, Notice{Token: info.Token, Task: info.Task})
 		}
 		m.leases[info.Token] = l
 	}
@@ -214,7 +227,7 @@ func (m *Machine) unsent() []scheduler.Token {
 
 // clearStream forgets what belongs to the stream, but for what it has sent.
 func (m *Machine) clearStream() {
-	m.stream, m.waiting = 0, 0
+	m.stream, m.version, m.waiting, m.recall = 0, 0, 0, 0
 	m.mailbox.reset()
 	m.hand = m.hand[:0]
 	m.control.Reset()

@@ -23,7 +23,7 @@ const testTTL = 15 * second
 // newRig returns a session 7 that stream 1 has opened with attach number 1.
 func newRig(t *testing.T) *rig {
 	r := &rig{t: t, now: 100 * second, m: New(Options{TTL: testTTL, Heartbeat: 5 * second, KillGrace: 5 * second}, 7, 1, 100*second)}
-	r.m.Opened(r.now, 1, 1, nil, &r.acts)
+	r.m.Opened(r.now, 1, 1, 1, nil, &r.acts)
 	r.did()
 	return r
 }
@@ -36,6 +36,13 @@ func (r *rig) did() string {
 	}
 	for i := range r.acts.Propose {
 		b = append(b, commandText(&r.acts.Propose[i]))
+	}
+	for _, n := range r.acts.Notices {
+		text := fmt.Sprintf("begun %d of %d", n.Token, n.Task)
+		if n.Progress != nil {
+			text = fmt.Sprintf("progress %d of %d: %d %s", n.Token, n.Task, n.Progress.Permille, n.Progress.Message)
+		}
+		b = append(b, text)
 	}
 	r.last = slices.Clone(r.acts.Propose)
 	r.acts.Reset()
@@ -90,6 +97,9 @@ func (r *rig) send(stream StreamID) string {
 			}
 			for _, n := range c.Cancels {
 				b = append(b, fmt.Sprintf("cancel %d:%d", n.Token, n.Reason))
+			}
+			if len(c.Recalls) > 0 {
+				b = append(b, fmt.Sprintf("recall %v", c.Recalls))
 			}
 			if c.Ack {
 				b = append(b, fmt.Sprintf("ack %d%v", c.AckThrough, c.Rejected))
@@ -149,14 +159,14 @@ func TestGrantSentConfirmedStartedEnded(t *testing.T) {
 	if r.m.UnconfirmedBytes() != 0 {
 		t.Fatal("still outstanding")
 	}
-	r.m.Begun(r.now, []uint64{1, 2, 99})
+	r.m.Begun(r.now, []uint64{1, 2, 99}, &r.acts)
 	if !r.m.Started(1) || r.m.Started(3) || r.m.Started(99) {
 		t.Fatal("wrong starts")
 	}
 	o := &scheduler.Outcomes{FirstSeq: 1, List: []scheduler.Outcome{{Token: 1}, {Token: 2}}}
 	r.m.Arrived(2, &r.acts)
 	r.m.Outcomes(1, o, &r.acts)
-	r.want("outcomes@1 1+2")
+	r.want("outcomes@1 1+2; begun 1 of 1; begun 2 of 2")
 	if r.m.Leases() != 1 {
 		t.Fatalf("%d leases left", r.m.Leases())
 	}
@@ -277,7 +287,7 @@ func TestResumeOvertakesAnAttach(t *testing.T) {
 	r.did()
 	r.m.Replace(&r.acts)
 	r.want("end 1:2")
-	r.m.Opened(r.now, 2, 2, []Known{{Token: 1, Started: true}}, &r.acts)
+	r.m.Opened(r.now, 2, 1, 2, []Known{{Token: 1, Started: true}}, &r.acts)
 	r.want("")
 	r.last = attach
 	r.applied(scheduler.CodeStale, 0)
@@ -291,7 +301,7 @@ func TestResumeOvertakesAnAttach(t *testing.T) {
 
 func TestReplacedStreamIsDropped(t *testing.T) {
 	r := newRig(t)
-	r.m.Opened(r.now, 2, 2, nil, &r.acts)
+	r.m.Opened(r.now, 2, 1, 2, nil, &r.acts)
 	r.want("end 1:2")
 	if r.recv(1, 0) {
 		t.Fatal("a message of the replaced stream was taken in")
@@ -321,7 +331,7 @@ func TestDrainIsRepeatedAfterAResume(t *testing.T) {
 	r.m.Draining(&r.acts)
 	r.m.Draining(&r.acts)
 	r.want("drain@1")
-	r.m.Opened(r.now, 2, 2, nil, &r.acts)
+	r.m.Opened(r.now, 2, 1, 2, nil, &r.acts)
 	r.want("end 1:2; drain@2")
 }
 

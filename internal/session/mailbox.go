@@ -34,7 +34,7 @@ func (m *Machine) Granted(grants []scheduler.Grant, acts *Actions) {
 			m.release(g.Token, acts)
 			continue
 		}
-		m.leases[g.Token] = lease{timeout: int64(g.AttemptTimeout)}
+		m.leases[g.Token] = lease{task: g.Task, timeout: int64(g.AttemptTimeout)}
 		m.mailbox.grants = append(m.mailbox.grants, *g)
 		acts.Wake = true
 	}
@@ -48,10 +48,7 @@ func (m *Machine) Cancelled(note scheduler.CancelNote, acts *Actions) {
 	}
 	l, ok := m.leases[note.Token]
 	if ok && l.phase == inMailbox {
-		delete(m.leases, note.Token)
-		m.mailbox.dead++
-		m.compact()
-		m.release(note.Token, acts)
+		m.unbox(note.Token, acts)
 		return
 	}
 	if ok && note.Reason == scheduler.CancelRevoked {
@@ -63,6 +60,14 @@ func (m *Machine) Cancelled(note scheduler.CancelNote, acts *Actions) {
 	}
 	m.control.Cancels = append(m.control.Cancels, note)
 	acts.Wake = true
+}
+
+// unbox ends a grant that is still in the mailbox.
+func (m *Machine) unbox(t scheduler.Token, acts *Actions) {
+	delete(m.leases, t)
+	m.mailbox.dead++
+	m.compact()
+	m.release(t, acts)
 }
 
 // compact drops tombstones once they are the greater part, so that cancels can't make the mailbox grow.
@@ -99,8 +104,8 @@ func (m *Machine) TakeControl(stream StreamID, c *Control) bool {
 			c.Cancels = append(c.Cancels, note)
 		}
 	}
-	*mine = Control{Cancels: later, Rejected: mine.Rejected[:0]}
-	return c.Heartbeat || c.Ack || len(c.Cancels) > 0
+	*mine = Control{Cancels: later, Recalls: m.takeRecalls(c), Rejected: mine.Rejected[:0]}
+	return c.Heartbeat || c.Ack || len(c.Cancels)+len(c.Recalls) > 0
 }
 
 // TakeGrants moves about as many grants as one message takes into the sender's hand, appends them to into, and returns it.
@@ -162,6 +167,7 @@ func (m *Machine) Sent(now int64, stream StreamID, n, bytes int) (uint64, Verdic
 	for _, t := range m.hand[:n] {
 		l := m.leases[t]
 		l.phase = isSent
+		m.recallLater(now, &l)
 		m.leases[t] = l
 	}
 	seq := m.sent.add(now, m.hand[:n], bytes)

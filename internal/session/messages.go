@@ -5,19 +5,19 @@ import "github.com/yardmaster/yardmaster/internal/scheduler"
 // What follows is called for a message that Received has let pass.
 
 // Begun says that the worker has started tokens.
-func (m *Machine) Begun(now int64, tokens []uint64) {
+func (m *Machine) Begun(now int64, tokens []uint64, acts *Actions) {
 	for _, t := range tokens {
 		l, ok := m.leases[scheduler.Token(t)]
 		if !ok || l.started {
 			continue
 		}
-		m.start(now, &l)
+		m.start(now, scheduler.Token(t), &l, acts)
 		m.leases[scheduler.Token(t)] = l
 	}
 }
 
 // start notes a start. The back-stop runs from when this leader learnt of it.
-func (m *Machine) start(now int64, l *lease) {
+func (m *Machine) start(now int64, t scheduler.Token, l *lease, acts *Actions) {
 	if l.started {
 		if l.due != 0 {
 			m.wakeBackstop(l.due)
@@ -25,6 +25,9 @@ func (m *Machine) start(now int64, l *lease) {
 		return
 	}
 	l.started, l.begun = true, now
+	if l.task != 0 {
+		acts.Notices = append(acts.Notices, Notice{Token: t, Task: l.task})
+	}
 	m.arm(l)
 }
 

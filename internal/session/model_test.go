@@ -14,6 +14,7 @@ import (
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
+		w.w.speaks = rapid.Uint32Range(1, VersionRecall).Draw(t, "version")
 		w.connect()
 		t.Repeat(map[string]func(*rapid.T){
 			"": func(*rapid.T) { w.check() },
@@ -34,9 +35,11 @@ func TestModel(t *testing.T) {
 			},
 			"connect": func(t *rapid.T) {
 				if w.w.stream == 0 || rapid.IntRange(0, 4).Draw(t, "often") == 0 {
+					w.w.speaks = rapid.Uint32Range(1, VersionRecall).Draw(t, "version")
 					w.connect()
 				}
 			},
+			"recall": func(t *rapid.T) { w.recall(t) },
 			"late":   func(*rapid.T) { w.pass(ReceiptTime + second) },
 			"cancel": func(t *rapid.T) { w.cancel(t) },
 			"pass":   func(t *rapid.T) { w.pass(rapid.Int64Range(0, 8*second).Draw(t, "d")) },
@@ -123,6 +126,9 @@ func (w *world) workerGet() {
 			if k.cancelled[g.Token] {
 				w.t.Fatalf("the cancel of token %d has overtaken its grant", g.Token)
 			}
+			if k.recalled[g.Token] {
+				w.t.Fatalf("the recall of token %d has overtaken its grant", g.Token)
+			}
 			if _, known := k.tokens[g.Token]; !known {
 				k.tokens[g.Token], k.tasks[g.Token] = scheduler.PhaseHeld, g.Task
 			}
@@ -138,6 +144,9 @@ func (w *world) workerGet() {
 		case phase != scheduler.PhaseFinished:
 			k.finish(n.Token, scheduler.OutcomeCancelled)
 		}
+	}
+	if len(x.control.Recalls) > 0 {
+		k.giveBack(w, x.control.Recalls)
 	}
 	if x.control.Ack && x.control.AckThrough > k.answers {
 		n := int(x.control.AckThrough - k.answers)
@@ -207,7 +216,10 @@ func (w *world) leaderGet() {
 	x := k.out[0]
 	k.out = k.out[1:]
 	if w.m.Received(w.now, k.stream, x.through, &w.acts) {
-		w.m.Begun(w.now, x.begun)
+		w.m.Begun(w.now, x.begun, &w.acts)
+		if x.givenUp {
+			w.m.Recalled(x.recalled, &w.acts)
+		}
 		if x.beat {
 			w.m.Beat(1, &w.acts)
 		}
@@ -216,6 +228,45 @@ func (w *world) leaderGet() {
 		}
 	}
 	w.perform()
+}
+
+// recall has the machine ask for tokens of the core's choice, here any, of the session or not.
+func (w *world) recall(t *rapid.T) {
+	if w.m == nil {
+		return
+	}
+	attach := w.m.Attach() - uint64(rapid.IntRange(0, 4).Draw(t, "stale")/4)
+	var tokens []scheduler.Token
+	for range rapid.IntRange(1, 6).Draw(t, "tokens") {
+		tokens = append(tokens, scheduler.Token(rapid.IntRange(1, 40).Draw(t, "token")))
+	}
+	if attach == w.m.Attach() {
+		if last := w.core.SessionLeases(w.m.ID(), 1<<20); len(last) > 0 {
+			tokens = append(tokens, last[len(last)-1].Token)
+		}
+	}
+	w.m.Recall(w.now, attach, tokens, &w.acts)
+	w.perform()
+}
+
+// giveBack answers a Recall as a worker does.
+func (k *worker) giveBack(w *world, tokens []scheduler.Token) {
+	if k.version < VersionRecall {
+		w.t.Fatalf("a worker of version %d is asked for %v", k.version, tokens)
+	}
+	answer := wire{through: k.through, givenUp: true}
+	for i, t := range tokens {
+		if slices.Contains(tokens[:i], t) {
+			w.t.Fatalf("token %d is asked for twice at once", t)
+		}
+		k.recalled[t] = true
+		if k.tokens[t] == scheduler.PhaseHeld {
+			delete(k.tokens, t)
+			delete(k.tasks, t)
+			answer.recalled = append(answer.recalled, uint64(t))
+		}
+	}
+	k.out = append(k.out, answer)
 }
 
 // breakStream breaks the stream for both.

@@ -22,6 +22,9 @@ func (m *Machine) NextWake() int64 {
 	if m.backstop != 0 {
 		at = min(at, m.backstop)
 	}
+	if m.recall != 0 {
+		at = min(at, m.recall)
+	}
 	return at
 }
 
@@ -40,6 +43,9 @@ func (m *Machine) Tick(now int64, acts *Actions) {
 	}
 	if m.backstop != 0 && now >= m.backstop {
 		m.runBackstop(now, acts)
+	}
+	if m.recall != 0 && now >= m.recall {
+		m.recallUnstarted(now, acts)
 	}
 }
 
@@ -76,14 +82,17 @@ func (m *Machine) StallGap(gap int64) {
 	for i := range m.sent.messages {
 		m.sent.messages[i].deadline += gap
 	}
-	if m.backstop == 0 {
-		return
+	if m.backstop != 0 {
+		m.backstop += gap
 	}
-	m.backstop += gap
+	if m.recall != 0 {
+		m.recall += gap
+	}
 	for t, l := range m.leases {
 		if l.due != 0 {
 			l.due += gap
-			m.leases[t] = l
 		}
+		l.recall += gap
+		m.leases[t] = l
 	}
 }

@@ -11,9 +11,9 @@ func TestExpiry(t *testing.T) {
 	r.grant(1, 10, 2, 1)
 	r.wantSent(1, "grants#1 [2 1]")
 	r.recv(1, 1)
-	r.m.Begun(r.now, []uint64{1, 2})
+	r.m.Begun(r.now, []uint64{1, 2}, &r.acts)
 	r.pass(testTTL - 1)
-	r.want("")
+	r.want("begun 1 of 1; begun 2 of 2")
 	r.recv(1, 1)
 	r.pass(testTTL - 1)
 	r.want("")
@@ -26,7 +26,7 @@ func TestExpiry(t *testing.T) {
 	r.wantSent(1, "")
 	r.m.Ended(&r.acts)
 	r.want("end 1:3")
-	r.m.Opened(r.now, 5, 9, nil, &r.acts)
+	r.m.Opened(r.now, 5, 1, 9, nil, &r.acts)
 	r.want("end 5:3")
 }
 
@@ -57,7 +57,7 @@ func TestBackstop(t *testing.T) {
 	r.grant(1, 10, 1, 2)
 	r.wantSent(1, "grants#1 [1 2]")
 	r.recv(1, 1)
-	r.m.Begun(r.now, []uint64{1})
+	r.m.Begun(r.now, []uint64{1}, &r.acts)
 	alive := func(d int64) {
 		for ; d > 0; d -= 5 * second {
 			r.pass(5 * second)
@@ -65,7 +65,7 @@ func TestBackstop(t *testing.T) {
 		}
 	}
 	alive(70 * second) // timeout 60 s, grace 5 s, two heartbeats 10 s
-	r.want("")
+	r.want("begun 1 of 1")
 	alive(5 * second)
 	r.want("timeout@1 tokens=[1]")
 	r.m.Cancelled(scheduler.CancelNote{Session: 7, Token: 1, Reason: scheduler.CancelRevoked}, &r.acts)
@@ -76,14 +76,15 @@ func TestBackstop(t *testing.T) {
 
 func TestTimeoutsOfAnotherTermsLeases(t *testing.T) {
 	r := newRig(t)
-	r.m.Opened(r.now, 2, 2, []Known{{Token: 1, Started: true}, {Token: 2}}, &r.acts)
+	r.m.Opened(r.now, 2, 1, 2, []Known{{Token: 1, Started: true}, {Token: 2}}, &r.acts)
 	r.did()
 	if !r.m.NeedTimeouts() {
 		t.Fatal("nothing is asked for")
 	}
 	r.m.Timeouts([]scheduler.LeaseInfo{
-		{LeaseRow: scheduler.LeaseRow{Token: 1}, AttemptTimeout: scheduler.Second}, {LeaseRow: scheduler.LeaseRow{Token: 3}, AttemptTimeout: 1},
-	})
+		{LeaseRow: scheduler.LeaseRow{Token: 1, Task: 31}, AttemptTimeout: scheduler.Second}, {LeaseRow: scheduler.LeaseRow{Token: 3}, AttemptTimeout: 1},
+	}, &r.acts)
+	r.want("begun 1 of 31")
 	for range 4 {
 		r.recv(2, 0)
 		r.pass(4 * second)

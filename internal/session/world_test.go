@@ -49,6 +49,9 @@ type worker struct {
 	through uint64              // grants received on this stream
 
 	cancelled map[scheduler.Token]bool // told on this stream
+	recalled  map[scheduler.Token]bool // asked for on this stream
+	speaks    uint32                   // version that the next Hello says
+	version   uint32                   // of the stream
 }
 
 // wire is a message on its way.
@@ -60,6 +63,9 @@ type wire struct {
 	begun   []uint64
 	report  *scheduler.Outcomes
 	beat    bool
+
+	givenUp  bool // answer to a Recall
+	recalled []uint64
 }
 
 func newWorld(t *rapid.T) *world {
@@ -81,6 +87,9 @@ func (w *world) propose(c scheduler.Command, done func(scheduler.Reply)) {
 // perform carries out the machine's actions.
 func (w *world) perform() {
 	for _, e := range w.acts.End {
+		if e.Reason == EndBadRecalled || e.Reason == EndBadReceipt || e.Reason == EndBadOutcomes {
+			w.t.Fatalf("stream %d is ended for reason %d", e.Stream, e.Reason)
+		}
 		w.dead[e.Stream] = true
 		if w.w.stream == e.Stream {
 			w.cut()
@@ -192,7 +201,9 @@ func (w *world) connect() {
 		w.perform()
 	}
 	k := &w.w
-	k.stream, k.sent, k.through, k.cancelled = stream, 0, 0, map[scheduler.Token]bool{}
+	k.stream, k.sent, k.through, k.version = stream, 0, 0, k.speaks
+	k.cancelled, k.recalled = map[scheduler.Token]bool{}, map[scheduler.Token]bool{}
+	version := k.version
 	w.hand = nil // its sender has ended
 	var known []scheduler.KnownToken
 	for t, phase := range k.tokens {
@@ -202,7 +213,7 @@ func (w *world) connect() {
 	info := scheduler.WorkerInfo{Name: "w", Incarnation: scheduler.Hash128{1}, Kinds: []string{"k"}, Pools: []scheduler.Pool{{Name: "main", Slots: 8}}}
 	open := func() {
 		w.propose(scheduler.Command{Op: scheduler.OpOpenSession, Open: &scheduler.OpenSession{Worker: info, Tokens: known}},
-			func(r scheduler.Reply) { w.welcome(stream, known, r, true) })
+			func(r scheduler.Reply) { w.welcome(stream, version, known, r, true) })
 	}
 	if k.session == 0 {
 		open()
@@ -215,12 +226,12 @@ func (w *world) connect() {
 			open()
 			return
 		}
-		w.welcome(stream, known, r, false)
+		w.welcome(stream, version, known, r, false)
 	})
 }
 
 // welcome installs a stream, and delivers the Welcome if the worker still has it.
-func (w *world) welcome(stream StreamID, known []scheduler.KnownToken, r scheduler.Reply, fresh bool) {
+func (w *world) welcome(stream StreamID, version uint32, known []scheduler.KnownToken, r scheduler.Reply, fresh bool) {
 	if r.Code != scheduler.CodeOK {
 		w.t.Fatalf("hello: %s", r.Code)
 	}
@@ -235,7 +246,7 @@ func (w *world) welcome(stream StreamID, known []scheduler.KnownToken, r schedul
 			live = append(live, Known{k.Token, k.Phase == scheduler.PhaseStarted})
 		}
 	}
-	w.m.Opened(w.now, stream, r.Attach, live, &w.acts)
+	w.m.Opened(w.now, stream, version, r.Attach, live, &w.acts)
 	w.perform()
 	k := &w.w
 	if k.stream != stream {

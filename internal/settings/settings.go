@@ -5,6 +5,7 @@
 package settings
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -42,15 +43,7 @@ func Apply(fs *pflag.FlagSet, args []string, src Source) error {
 	if fs.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q: see --help", fs.Arg(0))
 	}
-	var errs []error
-	fs.VisitAll(func(f *pflag.Flag) {
-		if v, ok := src.LookupEnv(envName(f.Name)); ok && !f.Changed && !local(f.Name) {
-			if err := fs.Set(f.Name, v); err != nil {
-				errs = append(errs, fmt.Errorf("environment variable %s: %w", envName(f.Name), err))
-			}
-		}
-	})
-	if err := errors.Join(errs...); err != nil {
+	if err := ApplyEnvironment(fs, src.LookupEnv); err != nil {
 		return err
 	}
 	path, err := fs.GetString("config")
@@ -58,6 +51,19 @@ func Apply(fs *pflag.FlagSet, args []string, src Source) error {
 		return err
 	}
 	return applyFile(fs, path, src.ReadFile)
+}
+
+// ApplyEnvironment fills in what the arguments, which are parsed, leave open.
+func ApplyEnvironment(fs *pflag.FlagSet, lookup func(string) (string, bool)) error {
+	var errs []error
+	fs.VisitAll(func(f *pflag.Flag) {
+		if v, ok := lookup(envName(f.Name)); ok && !f.Changed && !local(f.Name) {
+			if err := fs.Set(f.Name, v); err != nil {
+				errs = append(errs, fmt.Errorf("environment variable %s: %w", envName(f.Name), err))
+			}
+		}
+	})
+	return errors.Join(errs...)
 }
 
 // local reports whether a flag asks for an action of this one call.
@@ -77,8 +83,8 @@ func applyFile(fs *pflag.FlagSet, path string, read func(string) ([]byte, error)
 	if len(data) > FileBytesMax {
 		return fmt.Errorf("--config %s: %d bytes, at most %d are read", path, len(data), FileBytesMax)
 	}
-	var values map[string]yaml.Node
-	if err := yaml.Unmarshal(data, &values); err != nil {
+	values, err := readSettings(data)
+	if err != nil {
 		return fmt.Errorf("--config %s: %w", path, err)
 	}
 	var errs []error
@@ -98,6 +104,19 @@ func applyFile(fs *pflag.FlagSet, path string, read func(string) ([]byte, error)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// readSettings reads a file's one document. An empty file has no settings.
+func readSettings(data []byte) (map[string]yaml.Node, error) {
+	var values map[string]yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(&values); err != nil && !errors.Is(err, io.EOF) {
+		return nil, YAMLError(err, Words{"map[string]yaml.Node": "settings, as NAME: VALUE"})
+	}
+	if err := dec.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
+		return nil, errors.New("it must be one document: what follows --- would not be read")
+	}
+	return values, nil
 }
 
 func sortedKeys(m map[string]yaml.Node) []string {

@@ -79,6 +79,8 @@ func TestErrorsNameTheCulprit(t *testing.T) {
 		{[]string{"--config=f"}, nil, "slots: [1]\n", "a list where one value is wanted"},
 		{[]string{"--config=f"}, nil, "slots: {a: 1}\n", "slots"},
 		{[]string{"--config=f"}, nil, "a: b: c\n", "f"},
+		{[]string{"--config=f"}, nil, "- slots\n", "--config f: line 1: want settings, as NAME: VALUE, got a list"},
+		{[]string{"--config=f"}, nil, "slots: 1\n---\nslots: x\n", "one document"},
 	} {
 		err := Apply(flags(), c.args, source(c.env, c.file))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

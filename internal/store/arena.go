@@ -62,22 +62,24 @@ func (a *arena) reset() {
 type edit struct {
 	key   uint64
 	value []byte
-	order int // of arrival
+	from  int32 // which of a list it puts, counted from 1; 0: a deletion
 }
 
 // sortEdits puts edits in order of key, those of one key in order of arrival.
-func sortEdits(edits []edit) {
-	byKey := func(a, b edit) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.order, b.order))
+func (c *scratch) sortEdits(edits []edit) {
+	byKey := func(a, b edit) int { return cmp.Compare(a.key, b.key) }
+	if slices.IsSortedFunc(edits, byKey) {
+		return
 	}
-	if !slices.IsSortedFunc(edits, byKey) {
-		slices.SortFunc(edits, byKey)
+	c.moved = append(c.moved[:0], edits...)
+	for i, k := range c.sorter.keys(len(edits), func(i int) uint64 { return edits[i].key }) {
+		edits[i] = c.moved[k.at]
 	}
 }
 
 // settle sorts edits and keeps the last one of each key.
-func settle(edits []edit) []edit {
-	sortEdits(edits)
+func (c *scratch) settle(edits []edit) []edit {
+	c.sortEdits(edits)
 	kept := edits[:0]
 	for i, e := range edits {
 		if i+1 < len(edits) && edits[i+1].key == e.key {

@@ -32,10 +32,14 @@ var tableBuckets = [tableCount][]byte{
 var (
 	bucketMeta       = []byte("meta")        // manifest, counts, snapshot
 	bucketBodies     = []byte("bodies")      // task id: Body
-	bucketFailures   = []byte("failures")    // task id: Attempt, the last of a live task
+	bucketFailures   = []byte("failures")    // task id: Attempts
 	bucketFinished   = []byte("finished")    // task id: finishedHeader, Finished
-	bucketExpiry     = []byte("expiry")      // expiryKey: ids of finished tasks
-	bucketExpiryDead = []byte("expiry-dead") // expiryKey: ids of dead letters
+	bucketExpiry     = []byte("expiry")      // placeKey by second: ids of finished tasks
+	bucketExpiryDead = []byte("expiry-dead") // placeKey by second: ids of dead letters
+
+	// From format 2 on.
+	bucketQueues = []byte("finished-queues") // number: counts, name
+	bucketOrder  = []byte("finished-order")  // placeKey by queue: ids of finished tasks
 )
 
 // tag is a bucket's part in its values' checksums. The numbers are stored.
@@ -49,11 +53,13 @@ const (
 	tagFinished
 	tagExpiry
 	tagExpiryDead
+	tagQueues
+	tagOrder
 )
 
 // allBuckets lists every bucket of a checkpoint.
 func allBuckets() [][]byte {
-	all := [][]byte{bucketMeta, bucketBodies, bucketFailures, bucketFinished, bucketExpiry, bucketExpiryDead}
+	all := [][]byte{bucketMeta, bucketBodies, bucketFailures, bucketFinished, bucketExpiry, bucketExpiryDead, bucketQueues, bucketOrder}
 	return append(all, tableBuckets[1:]...)
 }
 
@@ -83,9 +89,9 @@ func place(t tag, key uint64) uint32 {
 	return uint32(h>>32) ^ uint32(h)
 }
 
-// expiryPlace is the place of a row of an expiry bucket.
-func expiryPlace(t tag, k expiryKey) uint32 {
-	return place(t, k.second^bits.RotateLeft64(k.seq, 32))
+// sealOfPlaces seeds the checksum of a row of places.
+func sealOfPlaces(t tag, k placeKey) uint32 {
+	return place(t, k.group^bits.RotateLeft64(k.seq, 32))
 }
 
 // seal appends the checksum of value[from:].
@@ -152,7 +158,12 @@ func (w *writer) seek(key uint64) bool {
 
 // put stores a row. value must stay as it is until the transaction's end.
 func (w *writer) put(key uint64, value []byte) error {
-	if !w.seek(key) {
+	return w.store(key, value, w.seek(key))
+}
+
+// store is put; there: seek has found the row.
+func (w *writer) store(key uint64, value []byte, there bool) error {
+	if !there {
 		*w.count++
 	}
 	if w.empty || key > w.last {

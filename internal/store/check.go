@@ -13,15 +13,17 @@ import (
 
 // Report is what Check found.
 type Report struct {
-	Path  string
-	Bytes int64
-	Index uint64 // log index of the checkpoint
-	Logic uint32 // logic version of the checkpoint
+	Path   string
+	Bytes  int64
+	Format uint32 // of the disk format
+	Index  uint64 // log index of the checkpoint
+	Logic  uint32 // logic version of the checkpoint
 
 	Rows     [tableCount]uint64 // by scheduler.Table, as counted
 	Bodies   uint64
 	Failures uint64
 	Finished uint64 // dead letters included
+	Dead     uint64 // dead letters
 
 	Problems []string // at most ProblemsMax
 	Omitted  int      // problems beyond these
@@ -32,8 +34,8 @@ func (r *Report) OK() bool { return len(r.Problems) == 0 }
 
 // Check reads all of a checkpoint that no coordinator has open and lists what
 // is wrong with it: pages, checksums, counts, rows that don't decode, payloads
-// that are missing, finished tasks that would never expire. progress, if not
-// nil, is called now and then with the values read so far and in all. An error
+// that are missing, finished tasks that would never go. It knows the older
+// formats too. progress, if not nil, is called now and then with the values read so far and in all. An error
 // means that the file couldn't be opened at all.
 func Check(dir string, progress func(done, total int)) (Report, error) {
 	path := filepath.Join(dir, FileName)
@@ -70,6 +72,8 @@ func checkFile(db *bbolt.DB, progress func(done, total int)) (Report, error) {
 type checker struct {
 	report     Report
 	want       tally
+	queues     *finishedQueues
+	seen       []uint64 // finished tasks that count, by number of their queue
 	done       int
 	total      int
 	progress   func(done, total int)
@@ -108,12 +112,22 @@ func (c *checker) run(tx *bbolt.Tx) (err error) {
 	if c.want, err = readTally(tx); err != nil {
 		return err
 	}
-	c.report.Index, c.report.Logic = c.want.index, c.want.logic
+	c.report.Format, c.report.Index, c.report.Logic = c.want.format, c.want.index, c.want.logic
+	c.queues = &finishedQueues{}
+	if c.want.format > 1 {
+		if c.queues, err = readQueues(tx); err != nil {
+			return err
+		}
+	}
 	for _, n := range c.want.rows {
 		c.total += int(n)
 	}
 	// A finished task is seen twice: itself, and its place in the order of expiry.
 	c.total += int(c.want.bodies + c.want.failures + 2*c.want.finished)
+	for _, q := range c.queues.all() {
+		c.total += int(q.places)
+	}
+	c.seen = make([]uint64, len(c.queues.all())+1)
 	c.tell()
 	pages := 0
 	for err := range tx.Check() {
@@ -130,6 +144,9 @@ func (c *checker) run(tx *bbolt.Tx) (err error) {
 		return err
 	}
 	if err := c.expiry(tx); err != nil {
+		return err
+	}
+	if err := c.order(tx); err != nil {
 		return err
 	}
 	c.tell()
@@ -177,7 +194,7 @@ func (c *checker) blobs(tx *bbolt.Tx) error {
 			*s.seen++
 			data, err := openValue(s.bucket, s.tag, parseKey(k), v)
 			if err == nil && s.tag == tagFinished {
-				_, _, err = parseFinished(data)
+				err = c.finished(parseKey(k), data)
 			}
 			if err != nil {
 				_ = c.problem(err)
@@ -187,6 +204,24 @@ func (c *checker) blobs(tx *bbolt.Tx) error {
 			_ = c.problem(miscounted(s.bucket, *s.seen, *s.want))
 		}
 	}
+	return nil
+}
+
+// finished reads the header of a finished task and counts it.
+func (c *checker) finished(id uint64, data []byte) error {
+	h, data, err := parseFinished(data)
+	if err != nil {
+		return damagedAt(bucketFinished, id, err)
+	}
+	if h.dead {
+		c.report.Dead++
+		return nil
+	}
+	n := c.queues.of(h, data)
+	if int(n) >= len(c.seen) {
+		return damagedAt(bucketFinished, id, fmt.Errorf("there is no queue %d", n))
+	}
+	c.seen[n]++
 	return nil
 }
 
@@ -208,7 +243,7 @@ func (c *checker) expiry(tx *bbolt.Tx) error {
 		}
 		cursor := b.Cursor()
 		for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
-			row, err := readExpiryRow(s.bucket, s.tag, k, v, nil)
+			row, err := readPlaces(s.bucket, s.tag, k, v, nil)
 			if err != nil {
 				_ = c.problem(err)
 				continue
@@ -220,7 +255,7 @@ func (c *checker) expiry(tx *bbolt.Tx) error {
 				if value == nil {
 					continue
 				}
-				if h, _, err := parseFinished(value); err == nil && h.dead == s.dead && dueSecond(h.expires) == row.key.second {
+				if h, _, err := parseFinished(value); err == nil && h.dead == s.dead && dueSecond(h.expires) == row.key.group {
 					placed++
 				}
 			}

@@ -22,7 +22,6 @@ var (
 // refuse the same things: what Save has taken, Load takes back. It keeps the
 // messages of tables that may have many rows for the next row.
 type codec struct {
-	task  storagev1.Task
 	lease storagev1.Lease
 	key   storagev1.Key
 	dead  storagev1.Dead
@@ -35,7 +34,10 @@ func (c *codec) append(buf []byte, row *scheduler.Row) ([]byte, error) {
 	var err error
 	switch row.Table {
 	case scheduler.TableTasks:
-		own, m, err = uint64(row.Task.ID), &c.task, c.taskToProto(&row.Task)
+		if err := checkName(row, uint64(row.Task.ID)); err != nil {
+			return buf, err
+		}
+		return appendTask(buf, &row.Task)
 	case scheduler.TableLeases:
 		own, m, err = uint64(row.Lease.Token), &c.lease, c.leaseToProto(&row.Lease)
 	case scheduler.TableKeys:
@@ -48,10 +50,18 @@ func (c *codec) append(buf []byte, row *scheduler.Row) ([]byte, error) {
 	if err != nil {
 		return buf, err
 	}
-	if own != row.Key || own == 0 {
-		return buf, fmt.Errorf("the row calls itself %d", own)
+	if err := checkName(row, own); err != nil {
+		return buf, err
 	}
 	return proto.MarshalOptions{}.MarshalAppend(buf, m)
+}
+
+// checkName refuses a row that calls itself by another name than its key.
+func checkName(row *scheduler.Row, own uint64) error {
+	if own != row.Key || own == 0 {
+		return fmt.Errorf("the row calls itself %d", own)
+	}
+	return nil
 }
 
 // rareToProto translates the rows of tables that have few.

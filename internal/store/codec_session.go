@@ -30,7 +30,7 @@ func workerToProto(w *scheduler.WorkerInfo) *storagev1.WorkerInfo {
 		Name: w.Name, Incarnation: hashBytes(w.Incarnation), Kinds: w.Kinds, Queues: w.Queues,
 		Labels: labelsToProto(w.Labels),
 		Pools: mapped(w.Pools, func(p scheduler.Pool) *storagev1.Pool {
-			return &storagev1.Pool{Name: p.Name, Slots: uint32(p.Slots), Kinds: p.Kinds}
+			return &storagev1.Pool{Name: p.Name, Slots: uint32(p.Slots), Kinds: p.Kinds, Prefetch: uint32(p.Prefetch)}
 		}),
 	}
 }
@@ -40,7 +40,10 @@ func workerFromProto(m *storagev1.WorkerInfo, n *narrow) scheduler.WorkerInfo {
 		Name: m.GetName(), Incarnation: n.hash("incarnation", m.GetIncarnation()),
 		Kinds: m.GetKinds(), Queues: m.GetQueues(), Labels: labelsFromProto(m.GetLabels()),
 		Pools: mapped(m.GetPools(), func(p *storagev1.Pool) scheduler.Pool {
-			return scheduler.Pool{Name: p.GetName(), Slots: n.u16("slots", p.GetSlots()), Kinds: p.GetKinds()}
+			return scheduler.Pool{
+				Name: p.GetName(), Slots: n.u16("slots", p.GetSlots()), Kinds: p.GetKinds(),
+				Prefetch: n.u16("prefetch", p.GetPrefetch()),
+			}
 		}),
 	}
 }

@@ -13,7 +13,7 @@ func globalsToProto(g *scheduler.GlobalsRow) *storagev1.Globals {
 		LastTask: uint64(g.LastTask), LastToken: uint64(g.LastToken), LastSession: uint64(g.LastSession),
 		LastQueue: g.LastQueue, LastShape: g.LastShape, LastPolicy: g.LastPolicy,
 		LastProducer: g.LastProducer, LastUse: g.LastUse, LastKey: g.LastKey, LastDead: g.LastDead,
-		VirtualTime: g.VirtualTime,
+		VirtualTime: g.VirtualTime, Logic: g.Logic, LastPosition: g.LastPosition,
 	}
 }
 
@@ -32,12 +32,15 @@ func decodeGlobals(key uint64, data []byte) (*scheduler.GlobalsRow, error) {
 		LastSession: scheduler.SessionID(m.GetLastSession()),
 		LastQueue:   m.GetLastQueue(), LastShape: m.GetLastShape(), LastPolicy: m.GetLastPolicy(),
 		LastProducer: m.GetLastProducer(), LastUse: m.GetLastUse(), LastKey: m.GetLastKey(), LastDead: m.GetLastDead(),
-		VirtualTime: m.GetVirtualTime(),
+		VirtualTime: m.GetVirtualTime(), Logic: m.GetLogic(), LastPosition: m.GetLastPosition(),
 	}, n.err
 }
 
 func queueToProto(q *scheduler.QueueRow) *storagev1.Queue {
-	return &storagev1.Queue{Name: q.Name, Weight: uint32(q.Weight), Paused: q.Paused, Pass: q.Pass}
+	return &storagev1.Queue{
+		Name: q.Name, Weight: uint32(q.Weight), Paused: q.Paused, Pass: q.Pass,
+		Depth: q.Depth, MaxLeases: q.MaxLeases, Retention: int64(q.Retention), DeadRetention: int64(q.DeadRetention),
+	}
 }
 
 func decodeQueue(key uint64, data []byte) (*scheduler.QueueRow, error) {
@@ -48,13 +51,15 @@ func decodeQueue(key uint64, data []byte) (*scheduler.QueueRow, error) {
 	var n narrow
 	return &scheduler.QueueRow{
 		ID: n.u32("key", key), Name: m.GetName(), Weight: n.u16("weight", m.GetWeight()),
-		Paused: m.GetPaused(), Pass: m.GetPass(),
+		Paused: m.GetPaused(), Pass: m.GetPass(), Depth: m.GetDepth(), MaxLeases: m.GetMaxLeases(),
+		Retention: scheduler.Duration(m.GetRetention()), DeadRetention: scheduler.Duration(m.GetDeadRetention()),
 	}, n.err
 }
 
 func shapeToProto(s *scheduler.ShapeRow) *storagev1.Shape {
 	return &storagev1.Shape{
 		Queue: s.Queue, Kind: s.Kind, Require: labelsToProto(s.Require), Weight: uint32(s.Weight),
+		Suspect: s.Suspect, HeadSince: int64(s.HeadSince), Reserved: uint64(s.Reserved),
 	}
 }
 
@@ -67,6 +72,7 @@ func decodeShape(key uint64, data []byte) (*scheduler.ShapeRow, error) {
 	return &scheduler.ShapeRow{
 		ID: n.u32("key", key), Queue: m.GetQueue(), Kind: m.GetKind(),
 		Require: labelsFromProto(m.GetRequire()), Weight: n.u16("weight", m.GetWeight()),
+		Suspect: m.GetSuspect(), HeadSince: scheduler.Time(m.GetHeadSince()), Reserved: scheduler.SessionID(m.GetReserved()),
 	}, n.err
 }
 

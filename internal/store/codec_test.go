@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"reflect"
@@ -214,7 +215,14 @@ func TestHandDecoding(t *testing.T) {
 			switch row.Table {
 			case scheduler.TableTasks:
 				m := new(storagev1.Task)
-				sameMessage(t, data, m, c.taskToProto(&byHand.Task), &c.task)
+				again, err := appendTask(nil, &byHand.Task)
+				if err == nil {
+					err = proto.Unmarshal(again, m)
+				}
+				sameMessage(t, data, new(storagev1.Task), err, m)
+				if generated, err := proto.Marshal(m); err != nil || !bytes.Equal(again, generated) {
+					t.Fatalf("by hand %x, generated %x, %v", again, generated, err)
+				}
 			default:
 				m := new(storagev1.Lease)
 				sameMessage(t, data, m, c.leaseToProto(&byHand.Lease), &c.lease)
@@ -262,6 +270,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{scheduler.TableLeases, 1, []byte{0x0a, 0x05}, "isn't a message"},
 		{scheduler.TableSessions, 1, marshal(&storagev1.Session{Answers: []byte{1, 4}}), "answer 4"},
 		{scheduler.TableSessions, 1, marshal(&storagev1.Session{Worker: &storagev1.WorkerInfo{Incarnation: []byte{1}}}), "incarnation"},
+		{scheduler.TableSessions, 1, marshal(&storagev1.Session{Worker: &storagev1.WorkerInfo{Pools: []*storagev1.Pool{{Prefetch: 1 << 16}}}}), "prefetch is 65536"},
 		{scheduler.TableKeys, 1, marshal(&storagev1.Key{Key: make([]byte, 15)}), "key has 15 bytes"},
 		{scheduler.TableProducers, 1, marshal(&storagev1.Producer{Answers: []*storagev1.ProducerAnswer{{Count: 1 << 31}}}), "count"},
 		{scheduler.TablePolicies, 1, marshal(&storagev1.Policy{Factor: 256}), "factor"},

@@ -22,8 +22,8 @@ func damagedStore(t *testing.T) string {
 	save(t, s, &Checkpoint{
 		Rows:     pulling([]scheduler.Row{shape, taskRow(1), taskRow(2), taskRow(3)}),
 		Bodies:   []Blob{{2, []byte("body-to-find")}},
-		Failures: []Blob{{2, []byte("failure-to-find")}},
-		Finished: []FinishedRow{finishedRow(8, scheduler.Day), {ID: 9, ExpiresAt: scheduler.Day, Data: []byte("finished-to-find")}},
+		Failures: []Blob{{2, someAttempts("failure-to-find")}},
+		Finished: []FinishedRow{finishedRow(8, scheduler.Day), {ID: 9, ExpiresAt: scheduler.Day, Data: []byte("finished-to-find")}, {ID: 10, Queue: "mail", ExpiresAt: scheduler.Day}},
 	})
 	s.Close()
 	return dir
@@ -110,12 +110,26 @@ func TestMissing(t *testing.T) {
 		"tasks has 2 rows and the manifest counts 3":  func(tx *bbolt.Tx) error { return tx.Bucket([]byte("tasks")).Delete(rowKey(2)) },
 		"bucket queues is missing":                    func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("queues")) },
 		"bodies has 0 rows and the manifest counts 1": func(tx *bbolt.Tx) error { return tx.Bucket(bucketBodies).Delete(rowKey(2)) },
-		"2 of 2 finished tasks have no place":         func(tx *bbolt.Tx) error { return emptyBucket(tx, bucketExpiry) },
+		"3 of 3 finished tasks have no place":         func(tx *bbolt.Tx) error { return emptyBucket(tx, bucketExpiry) },
 		"manifest is missing":                         func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Delete(keyManifest) },
-		"counts doesn't match":                        func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyCounts, make([]byte, 28)) },
-		"tasks, key 0":                                func(tx *bbolt.Tx) error { return tx.Bucket([]byte("tasks")).Put([]byte("odd"), []byte("odd value")) },
+		"counts doesn't match":                        func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyCounts, make([]byte, 36)) },
+		"1 dead letters, and the counts say 0": func(tx *bbolt.Tx) error {
+			return tx.Bucket(bucketFinished).Put(rowKey(30), sealedFinished(30, finishedHeader{dead: true}))
+		},
+		"queue mail has 1 finished tasks in 0 places, and":  func(tx *bbolt.Tx) error { return emptyBucket(tx, bucketOrder) },
+		"1 of 1 finished tasks of queue mail have no place": func(tx *bbolt.Tx) error { return emptyBucket(tx, bucketOrder) },
+		"finished, key 30: there is no queue 7": func(tx *bbolt.Tx) error {
+			return tx.Bucket(bucketFinished).Put(rowKey(30), sealedFinished(30, finishedHeader{queue: 7}))
+		},
+		"finished-order, key 7: there is no queue 7": func(tx *bbolt.Tx) error {
+			return putPlaces(tx.Bucket(bucketOrder), tagOrder, placeKey{7, 1}, []uint64{1})
+		},
+		"finished-queues, key 2: it isn't what comes next": func(tx *bbolt.Tx) error {
+			return tx.Bucket(bucketQueues).Put(rowKey(2), seal(nil, 0, place(tagQueues, 2)))
+		},
+		"tasks, key 0": func(tx *bbolt.Tx) error { return tx.Bucket([]byte("tasks")).Put([]byte("odd"), []byte("odd value")) },
 		"expiry, key 86400: it doesn't match": func(tx *bbolt.Tx) error {
-			return tx.Bucket(bucketExpiry).Put(expiryKey{86400, 1}.bytes(), []byte("odd value"))
+			return tx.Bucket(bucketExpiry).Put(placeKey{86400, 1}.bytes(), []byte("odd value"))
 		},
 		"expiry, key 0: its key can't be read":         func(tx *bbolt.Tx) error { return tx.Bucket(bucketExpiry).Put([]byte("odd"), []byte("odd value")) },
 		"tasks, key 7: its payload of 9 bytes is miss": addTaskWithoutBody,
@@ -124,6 +138,11 @@ func TestMissing(t *testing.T) {
 		tamper(t, dir, fn)
 		wantProblem(t, dir, want)
 	}
+}
+
+// sealedFinished is a stored finished task without a message.
+func sealedFinished(id uint64, h finishedHeader) []byte {
+	return seal(h.append(nil), 0, place(tagFinished, id))
 }
 
 func emptyBucket(tx *bbolt.Tx, name []byte) error {
@@ -215,15 +234,15 @@ func TestCheck(t *testing.T) {
 	dir := t.TempDir()
 	s := openTest(t, dir)
 	save(t, s, &Checkpoint{Index: 44, Logic: 1, Rows: taskBatches(1, 500), Bodies: []Blob{{1, nil}, {2, nil}},
-		Failures: []Blob{{1, nil}}, Finished: []FinishedRow{finishedRow(1000, scheduler.Day)}})
+		Failures: []Blob{{1, nil}}, Finished: []FinishedRow{finishedRow(1000, scheduler.Day), {ID: 1001, Queue: "mail", ExpiresAt: scheduler.Day}}})
 	s.Close()
 	var calls [][2]int
 	r, err := Check(dir, func(done, total int) { calls = append(calls, [2]int{done, total}) })
 	if err != nil || !r.OK() || r.Index != 44 || r.Logic != 1 || r.Rows[scheduler.TableTasks] != 500 ||
-		r.Bodies != 2 || r.Failures != 1 || r.Finished != 1 || r.Bytes == 0 || r.Path != filepath.Join(dir, FileName) {
+		r.Bodies != 2 || r.Failures != 1 || r.Finished != 2 || r.Format != FormatVersion || r.Bytes == 0 || r.Path != filepath.Join(dir, FileName) {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if len(calls) != 2 || calls[0] != [2]int{0, 505} || calls[1] != [2]int{505, 505} {
+	if len(calls) != 2 || calls[0] != [2]int{0, 508} || calls[1] != [2]int{508, 508} {
 		t.Errorf("progress %v", calls)
 	}
 	if _, err := Check(t.TempDir(), nil); err == nil {

@@ -8,8 +8,8 @@ import (
 // deadScan is one look at the dead letters that are due.
 type deadScan struct {
 	refs  []scheduler.DeadRef
-	stale []expiryKey // rows with places that have no dead letter any more
-	more  bool        // it looked at ExpireTxRows places and didn't see all
+	stale []placeKey // rows with places that have no dead letter any more
+	more  bool       // it looked at ExpireTxRows places and didn't see all
 }
 
 // expireDead lists dead letters that are due, and clears away the places of
@@ -41,8 +41,8 @@ func (d *deadScan) run(tx *bbolt.Tx, until uint64) error {
 	looked := 0
 	c := index.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		row, err := readExpiryRow(bucketExpiryDead, tagExpiryDead, k, v, nil)
-		if err != nil || row.key.second > until {
+		row, err := readPlaces(bucketExpiryDead, tagExpiryDead, k, v, nil)
+		if err != nil || row.key.group > until {
 			return err
 		}
 		if looked += len(row.ids); looked > ExpireTxRows {
@@ -51,7 +51,7 @@ func (d *deadScan) run(tx *bbolt.Tx, until uint64) error {
 		}
 		stale := false
 		for _, id := range row.ids {
-			gen, ok, err := w.find(id, row.key.second)
+			gen, ok, err := w.find(id, row.key.group)
 			if err != nil {
 				return err
 			}
@@ -88,7 +88,7 @@ func (f deadFinder) find(id, second uint64) (gen uint32, ok bool, err error) {
 }
 
 // clearStale writes rows again without the places that have no dead letter.
-func clearStale(tx *bbolt.Tx, stale []expiryKey) error {
+func clearStale(tx *bbolt.Tx, stale []placeKey) error {
 	index, err := openBucket(tx, bucketExpiryDead)
 	if err != nil {
 		return err
@@ -104,13 +104,13 @@ func clearStale(tx *bbolt.Tx, stale []expiryKey) error {
 		if v == nil {
 			continue // another Expire was here
 		}
-		row, err := readExpiryRow(bucketExpiryDead, tagExpiryDead, k, v, nil)
+		row, err := readPlaces(bucketExpiryDead, tagExpiryDead, k, v, nil)
 		if err != nil {
 			return err
 		}
 		left := row.ids[:0]
 		for _, id := range row.ids {
-			_, ok, err := f.find(id, key.second)
+			_, ok, err := f.find(id, key.group)
 			if err != nil {
 				return err
 			}
@@ -121,7 +121,7 @@ func clearStale(tx *bbolt.Tx, stale []expiryKey) error {
 		if len(left) == 0 {
 			err = index.Delete(k)
 		} else {
-			err = putExpiryRow(index, tagExpiryDead, key, left)
+			err = putPlaces(index, tagExpiryDead, key, left)
 		}
 		if err != nil {
 			return err

@@ -7,36 +7,49 @@
 // Save brings the file from one log index to a later one, in one transaction.
 // Load hands every row to a new state at start; the log's entries after
 // DurableIndex follow. Between the two the engine reads bodies at grant, and
-// finished tasks when somebody asks. Expire deletes finished tasks whose
-// retention is over.
+// attempts and finished tasks when somebody asks. Expire deletes finished tasks
+// whose retention is over, and the oldest that a queue has beyond its bound.
 //
 // # Buckets
 //
 //	globals … dead   a bucket a table of the core: row key -> row (storage/v1)
 //	bodies           task id -> Body, of live tasks and dead letters
-//	failures         task id -> Attempt, the last failure of a live task
-//	finished         task id -> 13 bytes of header, Finished
+//	failures         task id -> Attempts, the last 10 of a live or finished task
+//	finished         task id -> 17 bytes of header, Finished
 //	expiry           (second, sequence) -> ids of finished tasks due by then
 //	expiry-dead      the same of dead letters
+//	finished-queues  number -> finished tasks and places of a queue, its name
+//	finished-order   (queue's number, sequence) -> ids in order of finishing
 //	meta             manifest -> Manifest; counts; snapshot -> consensus' blob
 //
 // Keys are big-endian, so that bbolt's order is that of the numbers, and written
 // in that order. Every value ends in 4 bytes of CRC-32C over the value, seeded
 // by bucket and key (see place).
 //
-// A finished task costs one write among the others of its bucket and a share of
-// one row of expiry: a checkpoint adds a row for each second in which some of
-// its tasks expire, at most expiryRowIDs ids each. Such a place is never looked
-// for when a task is retried or deleted: Expire compares it with the finished
-// task itself, and passes over one that is gone or has another expiry. The
-// rejected design, a key per task in order of (expiry, id), costs a second write
-// in the middle of a bucket for every task.
+// A finished task costs one write among the others of its bucket and shares of
+// two rows of places: a checkpoint adds a row of expiry for each second in which
+// some of its tasks expire, and one of finishing for each queue, at most
+// placeRowIDs ids each. Such a place is never looked for when a task is retried,
+// deleted or expired: who consumes the rows from the front compares each place
+// with the finished task itself, and passes over one that is gone or has another
+// place. The rejected design, a key per task in order of (expiry, id), costs a
+// second write in the middle of a bucket for every task.
+//
+// # Formats
+//
+// The manifest says the file's format. Format 1, of release 0.1.0, had neither
+// finished-queues nor finished-order, 13 bytes of header without the queue, and
+// the last attempt alone in failures. Open carries it over in one transaction
+// (see upgrade); Check and Compact know it as it is. There is no way back, and a
+// newer format than this build's is refused.
 //
 // # Invariants
 //
 //   - Manifest, counts, rows and bodies change in one transaction.
 //   - What Save has taken, Load takes back: both refuse the same rows.
-//   - Every finished task has a place in one of the expiry buckets.
+//   - Every finished task has a place in one of the expiry buckets, and every one
+//     that its queue counts has one in finished-order.
+//   - Attempts go by DropFailures, or with a finished task that Expire deletes.
 //   - Once the file exists under its name, it is whole: it is made, and
 //     compacted, under another one.
 //   - A process that has locked the file holds the one that has the name.

@@ -10,8 +10,10 @@ import (
 
 // Expire deletes finished tasks whose retention is over at a served time: in
 // order of expiry, to the second, at most limit of them, in transactions of at
-// most ExpireTxRows. It takes up to a second longer than ExpiresAt. more says
-// that some were left for the next call.
+// most ExpireTxRows. It takes up to a second longer than ExpiresAt. Then it
+// deletes those that a queue has beyond its bound, the first that finished
+// first, within the same limit. Attempts go with their task. more says that some
+// were left for the next call.
 //
 // Dead letters that are due aren't deleted but returned, at most DeadDueMax of
 // them, and again at each call until a checkpoint has dropped them (also after
@@ -23,22 +25,31 @@ func (s *Store) Expire(served scheduler.Duration, limit int) (deleted int, dead 
 	if err != nil {
 		return 0, nil, false, err
 	}
-	for left := limit; ; {
+	left, late := limit, false
+	deleted, left, late, err = s.expireDue(until, left)
+	if err != nil {
+		return deleted, dead, more, err
+	}
+	trimmed, over, err := s.trim(left)
+	return deleted + trimmed, dead, more || late || over, err
+}
+
+// expireDue deletes what is due. left is what is left of the limit, which places
+// use up whether there is a task or not.
+func (s *Store) expireDue(until uint64, limit int) (deleted, left int, more bool, err error) {
+	for left = limit; ; {
 		due, err := s.anyDue(until)
-		if err != nil {
-			return deleted, dead, more, err
-		}
-		if !due {
-			return deleted, dead, more, nil
+		if err != nil || !due {
+			return deleted, left, false, err
 		}
 		if left <= 0 {
-			return deleted, dead, true, nil
+			return deleted, 0, true, nil
 		}
 		n, looked, err := s.expireSome(until, min(left, ExpireTxRows))
 		deleted += n
 		left -= looked
 		if err != nil {
-			return deleted, dead, more, err
+			return deleted, left, false, err
 		}
 	}
 }
@@ -51,8 +62,8 @@ func (s *Store) anyDue(until uint64) (due bool, err error) {
 			return err
 		}
 		k, _ := b.Cursor().First()
-		key, ok := parseExpiryKey(k)
-		due = ok && key.second <= until
+		key, ok := parsePlaceKey(k)
+		due = ok && key.group <= until
 		return nil
 	})
 	return due, err
@@ -73,19 +84,18 @@ func (s *Store) expireSome(until uint64, limit int) (deleted, looked int, err er
 			return err
 		}
 		looked = len(list)
-		slices.SortFunc(list, func(x, y due) int { return cmp.Compare(x.id, y.id) })
-		w, err := newWriter(tx, bucketFinished, &next.finished)
+		slices.SortFunc(list, func(x, y idPlace) int { return cmp.Compare(x.id, y.id) })
+		w, err := newReaper(tx, next, s.queues)
 		if err != nil {
 			return err
 		}
-		before := next.finished
 		for _, d := range list {
-			if err := expireTask(w, d); err != nil {
+			if err := w.expire(d); err != nil {
 				return err
 			}
 		}
-		deleted = int(before - next.finished)
-		return nil
+		deleted = w.deleted
+		return w.dropAttempts(tx)
 	})
 	if err != nil {
 		return 0, 0, err
@@ -94,27 +104,27 @@ func (s *Store) expireSome(until uint64, limit int) (deleted, looked int, err er
 }
 
 // takeDue removes the first places from the order of expiry.
-func takeDue(index *bbolt.Bucket, until uint64, limit int) ([]due, error) {
-	var list []due
-	var spent []expiryKey
-	var rest expiryRow
+func takeDue(index *bbolt.Bucket, until uint64, limit int) ([]idPlace, error) {
+	var list []idPlace
+	var spent []placeKey
+	var rest placeRow
 	c := index.Cursor()
 	for k, v := c.First(); k != nil && len(list) < limit; k, v = c.Next() {
-		row, err := readExpiryRow(bucketExpiry, tagExpiry, k, v, nil)
+		row, err := readPlaces(bucketExpiry, tagExpiry, k, v, nil)
 		if err != nil {
 			return nil, err
 		}
-		if row.key.second > until {
+		if row.key.group > until {
 			break
 		}
 		n := min(len(row.ids), limit-len(list))
 		for _, id := range row.ids[:n] {
-			list = append(list, due{row.key.second, id})
+			list = append(list, idPlace{row.key.group, id})
 		}
 		if n == len(row.ids) {
 			spent = append(spent, row.key)
 		} else {
-			rest = expiryRow{row.key, row.ids[n:]}
+			rest = placeRow{row.key, row.ids[n:]}
 		}
 	}
 	for _, k := range spent {
@@ -125,21 +135,63 @@ func takeDue(index *bbolt.Bucket, until uint64, limit int) ([]due, error) {
 	if len(rest.ids) == 0 {
 		return list, nil
 	}
-	return list, putExpiryRow(index, tagExpiry, rest.key, rest.ids)
+	return list, putPlaces(index, tagExpiry, rest.key, rest.ids)
 }
 
-// expireTask deletes a finished task if this is its current place. Its checksum
+// reaper deletes finished tasks and what goes with them.
+type reaper struct {
+	*finishedWriter
+	deleted  int
+	attempts []uint64 // tasks that have a row of attempts
+}
+
+func newReaper(tx *bbolt.Tx, next *tally, queues *finishedQueues) (*reaper, error) {
+	w, err := newFinishedWriter(tx, next, queues)
+	return &reaper{finishedWriter: w}, err
+}
+
+// expire deletes a finished task if this is its current place. Its checksum
 // isn't tested: what is damaged and due may go.
-func expireTask(w *writer, d due) error {
-	if !w.seek(d.id) {
+func (r *reaper) expire(d idPlace) error {
+	if !r.seek(d.id) {
 		return nil
 	}
-	h, _, err := parseFinished(w.found)
+	h, _, err := parseFinished(r.found)
 	if err != nil {
 		return damagedAt(bucketFinished, d.id, err)
 	}
-	if h.dead || dueSecond(h.expires) != d.second {
+	if h.dead || dueSecond(h.expires) != d.group {
 		return nil
 	}
-	return w.removeFound()
+	return r.reap(d.id, h)
+}
+
+// reap deletes the task that seek has found.
+func (r *reaper) reap(id uint64, h finishedHeader) error {
+	if err := r.uncount(id); err != nil {
+		return err
+	}
+	if h.attempts {
+		r.attempts = append(r.attempts, id)
+	}
+	r.deleted++
+	return r.removeFound()
+}
+
+// dropAttempts deletes the attempts of the tasks that were deleted.
+func (r *reaper) dropAttempts(tx *bbolt.Tx) error {
+	if len(r.attempts) == 0 {
+		return nil
+	}
+	w, err := newWriter(tx, bucketFailures, &r.next.failures)
+	if err != nil {
+		return err
+	}
+	slices.Sort(r.attempts)
+	for _, id := range r.attempts {
+		if err := w.remove(id); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -95,18 +95,18 @@ func TestExpireSecond(t *testing.T) {
 func TestExpireMany(t *testing.T) {
 	dir := t.TempDir()
 	s := openTest(t, dir)
-	const n = 2*ExpireTxRows + 3*expiryRowIDs/2
+	const n = 2*ExpireTxRows + 3*placeRowIDs/2
 	rows := make([]FinishedRow, n)
 	for i := range rows {
 		rows[i] = finishedRow(scheduler.TaskID(i+1), scheduler.Second)
 	}
 	slices.Reverse(rows)
 	save(t, s, &Checkpoint{Finished: rows})
-	if live, _ := expiryRows(t, s); live != (n+expiryRowIDs-1)/expiryRowIDs {
+	if live, _ := expiryRows(t, s); live != (n+placeRowIDs-1)/placeRowIDs {
 		t.Errorf("%d rows", live)
 	}
 	gone := 0
-	for _, limit := range []int{1, expiryRowIDs, expiryRowIDs / 3, ExpireTxRows + 7, n} {
+	for _, limit := range []int{1, placeRowIDs, placeRowIDs / 3, ExpireTxRows + 7, n} {
 		deleted, _, more := expire(t, s, scheduler.Second, limit)
 		if want := min(limit, n-gone); deleted != want || more != (gone+want < n) {
 			t.Fatalf("%d deleted, more %v, want %d", deleted, more, want)
@@ -160,7 +160,7 @@ func TestExpireDead(t *testing.T) {
 // were dropped in between.
 func TestExpireDeadMany(t *testing.T) {
 	s := openTest(t, t.TempDir())
-	const n = ExpireTxRows + 5*expiryRowIDs
+	const n = ExpireTxRows + 5*placeRowIDs
 	rows := make([]FinishedRow, n)
 	for i := range rows {
 		rows[i] = deadLetter(scheduler.TaskID(i+1), 1, scheduler.Second)
@@ -294,7 +294,7 @@ func expireModel(t *rapid.T, s *Store, served scheduler.Duration, limit int, wan
 	}
 	slices.SortFunc(dead, func(a, b scheduler.DeadRef) int { return int(a.ID) - int(b.ID) })
 	if n := len(slices.Compact(dead)); n != refs {
-		t.Fatalf("%d dead letters returned, %d due", n, refs)
+		t.Fatalf("%d dead letters returned, %d idPlace", n, refs)
 	}
 	if s.Stats().Finished != uint64(len(want)) {
 		t.Fatalf("%d left, want %d", s.Stats().Finished, len(want))

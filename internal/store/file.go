@@ -211,7 +211,7 @@ func guard(callback *bool, fn func() error) (err error) {
 			return
 		}
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: unreadable page: %v", ErrDamaged, r)
+			err = fmt.Errorf("%w: unreadable page: %v; restore a backup", ErrDamaged, r)
 		}
 	}()
 	return fn()

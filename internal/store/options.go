@@ -14,8 +14,9 @@ const FileName = "yardmaster.db"
 
 // Limits and defaults.
 const (
-	// FormatVersion is the version of the disk format, in the manifest.
-	FormatVersion = 1
+	// FormatVersion is the version of the disk format, in the manifest. Open
+	// carries a file of an older one over.
+	FormatVersion = 2
 
 	// InitialMmapSizeDefault is how much address space is mapped at Open. It
 	// costs no memory. While the file is smaller, growth never has to remap,
@@ -40,6 +41,10 @@ const (
 
 	// DeadDueMax is the most dead letters that one Expire returns.
 	DeadDueMax = 1000
+
+	// FinishedQueueMax is the most finished tasks of a queue that are kept, dead
+	// letters apart: Expire deletes the oldest beyond.
+	FinishedQueueMax = 1_000_000
 
 	// ProblemsMax is the most problems that a Report lists.
 	ProblemsMax = 100
@@ -95,6 +100,13 @@ type Options struct {
 	// RowsMax bounds one Save. Default and maximum CheckpointRowsMax.
 	RowsMax int
 
+	// FinishedQueueMax bounds the finished tasks kept of a queue. Default and
+	// maximum FinishedQueueMax.
+	FinishedQueueMax int
+
+	// Now tells the time, for Stats.SaveTook alone. Default: it isn't measured.
+	Now func() time.Time
+
 	// LockWait bounds the wait for another process. Default LockWaitMax.
 	LockWait time.Duration
 
@@ -125,6 +137,15 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.RowsMax < 1 || o.RowsMax > CheckpointRowsMax {
 		return o, fmt.Errorf("store: RowsMax is %d: choose 1 to %d", o.RowsMax, CheckpointRowsMax)
+	}
+	if o.FinishedQueueMax == 0 {
+		o.FinishedQueueMax = FinishedQueueMax
+	}
+	if o.FinishedQueueMax < 1 || o.FinishedQueueMax > FinishedQueueMax {
+		return o, fmt.Errorf("store: FinishedQueueMax is %d: choose 1 to %d", o.FinishedQueueMax, FinishedQueueMax)
+	}
+	if o.Now == nil {
+		o.Now = func() time.Time { return time.Time{} }
 	}
 	if o.LockWait == 0 {
 		o.LockWait = LockWaitMax

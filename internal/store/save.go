@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"go.etcd.io/bbolt"
@@ -26,19 +27,29 @@ type Checkpoint struct {
 	// Bodies are bodies of new tasks: task id, encoded storagev1.Body.
 	Bodies []Blob
 
-	// Failures are the last failures of live tasks: task id, encoded
-	// storagev1.Attempt.
+	// DropBodies deletes bodies, those above too. Absent ones are fine.
+	DropBodies []scheduler.TaskID
+
+	// Failures are new attempts of tasks: task id, encoded storagev1.Attempts
+	// that lists the new ones alone. They are added to what is there, of which
+	// the last AttemptsKept stay. A task may come more than once, in order.
+	//
+	// A task's attempts go by DropFailures, or with its finished row if that has
+	// FinishedRow.Attempts and Expire deletes it. Nothing else deletes them:
+	// neither DropBodies, nor DropFinished, as a dead letter that is revived goes
+	// on with the attempts it had.
 	Failures []Blob
 
-	// DropBodies deletes bodies and failures, those above too. Absent ones are
-	// fine.
-	DropBodies []scheduler.TaskID
+	// DropFailures deletes the attempts of tasks of which nothing is kept: that
+	// ended without retention, were deleted or forgotten. It comes before
+	// Failures. Absent ones are fine.
+	DropFailures []scheduler.TaskID
 
 	// Finished are tasks that ended.
 	Finished []FinishedRow
 
-	// DropFinished deletes finished tasks (retried, forgotten), before those
-	// above are put. Absent ones are fine.
+	// DropFinished deletes finished tasks (revived, deleted, forgotten), before
+	// those above are put. Absent ones are fine. Their attempts stay.
 	DropFinished []scheduler.TaskID
 }
 
@@ -53,27 +64,33 @@ type Blob struct {
 type scratch struct {
 	arena    arena
 	codec    codec
+	sorter   sorter
+	moved    []edit // what is being sorted
 	chunk    []scheduler.Row
 	rows     [tableCount][]edit
 	bodies   []edit
-	failures []edit
+	failures []edit // those of one task in order of arrival; from refers to news
+	news     []Blob // the checkpoint's new attempts
+	attempts attempts
 	finished []edit
-	expiry   expiryEdits
+	places   placeEdits
 	total    int
 }
 
 func (c *scratch) reset() {
 	c.arena.reset()
+	c.sorter.reset()
 	for t := range c.rows {
 		c.rows[t] = recycle(c.rows[t])
 	}
 	c.bodies, c.failures, c.finished = recycle(c.bodies), recycle(c.failures), recycle(c.finished)
-	c.expiry.reset()
+	c.moved, c.news, c.attempts = recycle(c.moved), nil, attempts{}
+	c.places.reset()
 	c.total = 0
 }
 
 // editsKept is the longest list of edits kept between two checkpoints.
-const editsKept = 1 << 16
+const editsKept = 1 << 17
 
 // recycle empties a list, without its pointers into the arena.
 func recycle(edits []edit) []edit {
@@ -91,23 +108,31 @@ func recycle(edits []edit) []edit {
 func (s *Store) Save(cp *Checkpoint) error {
 	s.saveMu.Lock()
 	defer s.saveMu.Unlock()
+	began := s.o.Now()
 	c := &s.scratch
 	defer c.reset()
-	if err := c.encode(cp, s.o.RowsMax); err != nil {
+	if err := c.encode(cp, s.o.RowsMax, s.queues); err != nil {
 		return s.fail(fmt.Errorf("save checkpoint of index %d: %w", cp.Index, err))
 	}
-	return s.write("save the checkpoint", func(tx *bbolt.Tx, next *tally) error {
+	err := s.write("save the checkpoint", func(tx *bbolt.Tx, next *tally) error {
 		if cp.Index < next.index {
 			return fmt.Errorf("its index %d is before %d, that of the last one", cp.Index, next.index)
 		}
 		next.index, next.logic = cp.Index, cp.Logic
-		return c.apply(tx, next)
+		return c.apply(tx, next, s)
 	})
+	if err == nil {
+		s.tallyMu.Lock()
+		s.saved = saved{rows: c.total, took: s.o.Now().Sub(began)}
+		s.tallyMu.Unlock()
+	}
+	return err
 }
 
 // encode makes sorted edits of a checkpoint.
-func (c *scratch) encode(cp *Checkpoint, rowsMax int) error {
-	c.total = len(cp.Bodies) + len(cp.Failures) + len(cp.DropBodies) + len(cp.Finished) + len(cp.DropFinished)
+func (c *scratch) encode(cp *Checkpoint, rowsMax int, queues *finishedQueues) error {
+	c.total = len(cp.Bodies) + len(cp.Failures) + len(cp.Finished) +
+		len(cp.DropBodies) + len(cp.DropFailures) + len(cp.DropFinished)
 	if c.total > rowsMax {
 		return tooLarge(rowsMax)
 	}
@@ -115,13 +140,15 @@ func (c *scratch) encode(cp *Checkpoint, rowsMax int) error {
 		return err
 	}
 	for t := range c.rows {
-		if err := sortRows(scheduler.Table(t), c.rows[t]); err != nil {
+		if err := c.sortRows(scheduler.Table(t), c.rows[t]); err != nil {
 			return err
 		}
 	}
-	c.bodies = c.blobs(c.bodies, tagBodies, cp.Bodies, cp.DropBodies)
-	c.failures = c.blobs(c.failures, tagFailures, cp.Failures, cp.DropBodies)
-	c.finish(cp.Finished, cp.DropFinished)
+	c.blobs(cp.Bodies, cp.DropBodies)
+	if err := c.attemptEdits(cp.Failures, cp.DropFailures); err != nil {
+		return err
+	}
+	c.finish(cp.Finished, cp.DropFinished, queues)
 	return nil
 }
 
@@ -163,7 +190,7 @@ func (c *scratch) addRow(row *scheduler.Row) error {
 	if row.Key == 0 {
 		return errNoKey
 	}
-	e := edit{key: row.Key, order: len(c.rows[row.Table])}
+	e := edit{key: row.Key}
 	if !row.Deleted {
 		v, err := c.codec.append(c.arena.tail(roomFor), row)
 		if err != nil {
@@ -177,8 +204,8 @@ func (c *scratch) addRow(row *scheduler.Row) error {
 
 // sortRows sorts a table's edits and refuses a row that came twice: which of
 // its images is the later one can't be told.
-func sortRows(t scheduler.Table, edits []edit) error {
-	sortEdits(edits)
+func (c *scratch) sortRows(t scheduler.Table, edits []edit) error {
+	c.sortEdits(edits)
 	for i := 1; i < len(edits); i++ {
 		if edits[i].key == edits[i-1].key {
 			return fmt.Errorf("table %s, key %d: it came twice", t, edits[i].key)
@@ -187,21 +214,26 @@ func sortRows(t scheduler.Table, edits []edit) error {
 	return nil
 }
 
-// blobs makes edits of puts and drops; a drop wins.
-func (c *scratch) blobs(edits []edit, t tag, puts []Blob, drops []scheduler.TaskID) []edit {
-	for i, b := range puts {
-		id := uint64(b.ID)
-		edits = append(edits, edit{key: id, value: c.arena.seal(nil, b.Data, place(t, id)), order: i})
+// blobs makes edits of bodies; a drop wins, and what it drops isn't even copied.
+func (c *scratch) blobs(puts []Blob, drops []scheduler.TaskID) {
+	c.bodies = slices.Grow(c.bodies, len(puts)+len(drops))
+	for i := range puts {
+		c.bodies = append(c.bodies, edit{key: uint64(puts[i].ID), from: int32(i + 1)})
 	}
-	for i, id := range drops {
-		edits = append(edits, edit{key: uint64(id), order: len(puts) + i})
+	for _, id := range drops {
+		c.bodies = append(c.bodies, edit{key: uint64(id)})
 	}
-	return settle(edits)
+	c.bodies = c.settle(c.bodies)
+	for i := range c.bodies {
+		if e := &c.bodies[i]; e.from > 0 {
+			e.value = c.arena.seal(nil, puts[e.from-1].Data, place(tagBodies, e.key))
+		}
+	}
 }
 
 // apply makes the edits, bucket by bucket, each in order of key: bbolt takes
 // keys in order ten times as fast as in disorder.
-func (c *scratch) apply(tx *bbolt.Tx, next *tally) error {
+func (c *scratch) apply(tx *bbolt.Tx, next *tally, s *Store) error {
 	for _, t := range scheduler.Tables() {
 		if err := applyTo(tx, tableBuckets[t], &next.rows[t], c.rows[t]); err != nil {
 			return err
@@ -210,13 +242,30 @@ func (c *scratch) apply(tx *bbolt.Tx, next *tally) error {
 	if err := applyTo(tx, bucketBodies, &next.bodies, c.bodies); err != nil {
 		return err
 	}
-	if err := applyTo(tx, bucketFailures, &next.failures, c.failures); err != nil {
+	if err := c.putAttempts(tx, &next.failures, s.lostAttempts); err != nil {
 		return err
 	}
-	if err := applyTo(tx, bucketFinished, &next.finished, c.finished); err != nil {
+	if len(c.finished) == 0 {
+		return nil
+	}
+	w, err := newFinishedWriter(tx, next, s.queues)
+	if err != nil {
 		return err
 	}
-	return c.expiry.put(tx)
+	if err := w.apply(c.finished); err != nil {
+		return err
+	}
+	for _, p := range c.places.order {
+		s.queues.change(uint32(p.group)).places++
+	}
+	return c.places.put(tx, &c.sorter)
+}
+
+// lostAttempts says that a task's earlier attempts couldn't be read. They are
+// history and nothing depends on them, so the checkpoint goes on without them.
+func (s *Store) lostAttempts(id uint64, err error) {
+	s.o.Logger.Error("a task's earlier attempts are damaged, and dropped; run `coordinator check` when it can be stopped",
+		"task", id, "error", err)
 }
 
 func applyTo(tx *bbolt.Tx, bucket []byte, count *uint64, edits []edit) error {

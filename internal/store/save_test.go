@@ -11,21 +11,24 @@ import (
 	"slices"
 	"testing"
 
+	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 )
 
 // model is a store without a disk.
 type model struct {
-	rows             map[scheduler.Table]map[uint64]scheduler.Row
-	bodies, failures map[scheduler.TaskID]string
-	finished         map[scheduler.TaskID]string
+	rows     map[scheduler.Table]map[uint64]scheduler.Row
+	bodies   map[scheduler.TaskID]string
+	failures map[scheduler.TaskID]*storagev1.Attempts
+	finished map[scheduler.TaskID]FinishedRow
 }
 
 func newModel() *model {
 	m := &model{
 		rows:   map[scheduler.Table]map[uint64]scheduler.Row{},
-		bodies: map[scheduler.TaskID]string{}, failures: map[scheduler.TaskID]string{}, finished: map[scheduler.TaskID]string{},
+		bodies: map[scheduler.TaskID]string{}, failures: map[scheduler.TaskID]*storagev1.Attempts{}, finished: map[scheduler.TaskID]FinishedRow{},
 	}
 	for _, t := range scheduler.Tables() {
 		m.rows[t] = map[uint64]scheduler.Row{}
@@ -44,20 +47,38 @@ func (m *model) save(cp *Checkpoint, rows []scheduler.Row) {
 	for _, b := range cp.Bodies {
 		m.bodies[b.ID] = string(b.Data)
 	}
-	for _, b := range cp.Failures {
-		m.failures[b.ID] = string(b.Data)
-	}
 	for _, id := range cp.DropBodies {
 		delete(m.bodies, id)
+	}
+	for _, id := range cp.DropFailures {
 		delete(m.failures, id)
+	}
+	for _, b := range cp.Failures {
+		m.fail(b)
 	}
 	for _, id := range cp.DropFinished {
 		delete(m.finished, id)
 	}
 	for _, f := range cp.Finished {
 		if f.ExpiresAt > 0 {
-			m.finished[f.ID] = string(f.Data)
+			m.finished[f.ID] = f
 		}
+	}
+}
+
+func (m *model) fail(b Blob) {
+	a := m.failures[b.ID]
+	if a == nil {
+		a = &storagev1.Attempts{}
+		m.failures[b.ID] = a
+	}
+	more := new(storagev1.Attempts)
+	if err := proto.Unmarshal(b.Data, more); err != nil {
+		panic(err)
+	}
+	a.List, a.Earlier = append(a.List, more.List...), a.Earlier+more.Earlier
+	if over := len(a.List) - AttemptsKept; over > 0 {
+		a.List, a.Earlier = a.List[over:], a.Earlier+uint32(over)
 	}
 }
 
@@ -107,13 +128,17 @@ func drawCheckpoint(t *rapid.T) (*Checkpoint, []scheduler.Row) {
 	cp := &Checkpoint{
 		Logic:        rapid.Uint32().Draw(t, "logic"),
 		Bodies:       rapid.SliceOfN(blob, 0, 6).Draw(t, "bodies"),
-		Failures:     rapid.SliceOfN(blob, 0, 6).Draw(t, "failures"),
+		DropFailures: ids.Draw(t, "drops"),
 		DropBodies:   ids.Draw(t, "drops"),
 		DropFinished: ids.Draw(t, "drops"),
+	}
+	for _, id := range ids.Draw(t, "failures") {
+		cp.Failures = append(cp.Failures, Blob{id, marshal(drawAttempts(t))})
 	}
 	for _, b := range rapid.SliceOfN(blob, 0, 6).Draw(t, "finished") {
 		cp.Finished = append(cp.Finished, FinishedRow{
 			ID: b.ID, Dead: rapid.Bool().Draw(t, "dead"), Gen: rapid.Uint32().Draw(t, "gen"),
+			Queue: rapid.SampledFrom([]string{"", "a", "mail"}).Draw(t, "queue"), Attempts: rapid.Bool().Draw(t, "attempts"),
 			ExpiresAt: scheduler.Duration(rapid.Int64Range(0, 5).Draw(t, "expires")) * scheduler.Second / 2, Data: b.Data,
 		})
 	}
@@ -182,12 +207,16 @@ func sameAsModel(t *rapid.T, s *Store, m *model) {
 	}
 	for _, id := range ids {
 		data, err := s.Failure(id)
-		if want, ok := m.failures[id]; err != nil || (data != nil) != ok || string(data) != want {
-			t.Fatalf("failure of %d is %q, %v, want %q", id, data, err, want)
+		a := new(storagev1.Attempts)
+		if err == nil {
+			err = proto.Unmarshal(data, a)
+		}
+		if want, ok := m.failures[id]; err != nil || (data != nil) != ok || ok && !proto.Equal(a, want) {
+			t.Fatalf("attempts of %d are %v, %v, want %v", id, a, err, want)
 		}
 		data, err = s.Finished(id)
-		if want, ok := m.finished[id]; err != nil || (data != nil) != ok || string(data) != want {
-			t.Fatalf("finished %d is %q, %v, want %q", id, data, err, want)
+		if want, ok := m.finished[id]; err != nil || (data != nil) != ok || string(data) != string(want.Data) {
+			t.Fatalf("finished %d is %q, %v, want %q", id, data, err, want.Data)
 		}
 	}
 	st := s.Stats()
@@ -196,8 +225,21 @@ func sameAsModel(t *rapid.T, s *Store, m *model) {
 			t.Fatalf("%d %v counted, want %d", st.Rows[table], table, len(rows))
 		}
 	}
-	if got, want := []uint64{st.Bodies, st.Failures, st.Finished},
-		[]uint64{uint64(len(m.bodies)), uint64(len(m.failures)), uint64(len(m.finished))}; !slices.Equal(got, want) {
+	dead, queues := uint64(0), map[string]uint64{}
+	for _, f := range m.finished {
+		if f.Dead {
+			dead++
+		} else {
+			queues[f.Queue]++
+		}
+	}
+	for _, q := range s.queues.all() {
+		if q.count != queues[q.name] {
+			t.Fatalf("%d finished tasks of queue %s counted, want %d", q.count, q.name, queues[q.name])
+		}
+	}
+	if got, want := []uint64{st.Bodies, st.Failures, st.Finished, st.Dead},
+		[]uint64{uint64(len(m.bodies)), uint64(len(m.failures)), uint64(len(m.finished)), dead}; !slices.Equal(got, want) {
 		t.Fatalf("counts %d, want %d", got, want)
 	}
 }

@@ -1,6 +1,9 @@
 package store
 
-import "os"
+import (
+	"os"
+	"time"
+)
 
 // Stats are figures of an open store, as of the last write.
 type Stats struct {
@@ -19,17 +22,25 @@ type Stats struct {
 	Bodies   uint64
 	Failures uint64
 	Finished uint64 // dead letters included
+	Dead     uint64 // dead letters
+
+	SaveRows int           // rows, bodies, attempts, finished tasks and drops of the last Save; 0: none yet
+	SaveTook time.Duration // how long it took, its fsync included; 0 without Options.Now
 }
 
 // Stats returns figures. It reads no table.
 func (s *Store) Stats() Stats {
-	t, b := s.current(), s.db.Stats()
+	s.tallyMu.Lock()
+	t, last := s.tally, s.saved
+	s.tallyMu.Unlock()
+	b := s.db.Stats()
 	st := Stats{
 		Index:         t.index,
 		FreePages:     b.FreePageN + b.PendingPageN,
 		FreelistBytes: int64(b.FreelistInuse),
 		Rows:          t.rows,
-		Bodies:        t.bodies, Failures: t.failures, Finished: t.finished,
+		Bodies:        t.bodies, Failures: t.failures, Finished: t.finished, Dead: t.dead,
+		SaveRows: last.rows, SaveTook: last.took,
 	}
 	st.FreeBytes = int64(st.FreePages) * int64(s.pageSize)
 	st.FileBytes = int64(s.Bytes())

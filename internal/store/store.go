@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -28,16 +29,24 @@ type Store struct {
 
 	writeMu sync.Mutex // taken after saveMu; held for a write transaction
 	failed  error      // the first failed write; guarded by writeMu
+	queues  *finishedQueues
 
 	tallyMu sync.Mutex
 	tally   tally // of the last commit; written under writeMu and tallyMu
+	saved   saved // guarded by tallyMu
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
+// saved says what the last Save took.
+type saved struct {
+	rows int
+	took time.Duration
+}
+
 // Open opens the checkpoint in o.Dir, an empty one if there is none, and keeps
-// others out of it until Close.
+// others out of it until Close. A file of an older format is carried over.
 func Open(o Options) (*Store, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -61,10 +70,16 @@ func Open(o Options) (*Store, error) {
 	s.db.AllocSize, s.pageSize = allocBytes, s.db.Info().PageSize
 	err = guard(nil, func() error {
 		return s.db.View(func(tx *bbolt.Tx) (err error) {
-			s.tally, err = readTally(tx)
+			if s.tally, err = readTally(tx); err != nil || s.tally.format == 1 {
+				return err
+			}
+			s.queues, err = readQueues(tx)
 			return err
 		})
 	})
+	if err == nil && s.tally.format == 1 {
+		err = s.upgrade()
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open checkpoint: %w", err), s.db.Close())
 	}
@@ -119,6 +134,9 @@ func (s *Store) write(what string, fn func(tx *bbolt.Tx, next *tally) error) err
 	next := s.current()
 	err := s.db.Update(func(tx *bbolt.Tx) error {
 		if err := fn(tx, &next); err != nil {
+			return err
+		}
+		if err := s.queues.put(tx); err != nil {
 			return err
 		}
 		return next.put(tx)

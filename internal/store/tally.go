@@ -26,10 +26,12 @@ const (
 // tally says what the file holds. Every transaction that changes a count writes
 // it too.
 type tally struct {
+	format                     uint32 // as read; what is written has FormatVersion
 	index                      uint64
 	logic                      uint32
 	rows                       [tableCount]uint64 // by table number
 	bodies, failures, finished uint64
+	dead                       uint64 // of finished; not counted in format 1
 }
 
 func (t *tally) put(tx *bbolt.Tx) error {
@@ -42,7 +44,7 @@ func (t *tally) put(tx *bbolt.Tx) error {
 		return err
 	}
 	var counts []byte
-	for _, n := range []uint64{t.bodies, t.failures, t.finished} {
+	for _, n := range []uint64{t.bodies, t.failures, t.finished, t.dead} {
 		counts = binary.BigEndian.AppendUint64(counts, n)
 	}
 	if err := putMeta(tx, keyManifest, manifest, placeManifest); err != nil {
@@ -65,13 +67,13 @@ func readTally(tx *bbolt.Tx) (t tally, err error) {
 		return t, fmt.Errorf("%w: manifest: %w", ErrDamaged, err)
 	}
 	if m.GetFormat() > FormatVersion {
-		return t, fmt.Errorf("%w: %s has format %d, this build knows %d: start the build that wrote it, or a newer one",
+		return t, fmt.Errorf("%w: %s has format %d, this build knows 1 to %d: start the build that wrote it, or a newer one, or restore a backup that an older one made",
 			ErrNewerFormat, tx.DB().Path(), m.GetFormat(), FormatVersion)
 	}
 	if m.GetFormat() == 0 {
 		return t, fmt.Errorf("%w: manifest without a format", ErrDamaged)
 	}
-	t.index, t.logic = m.GetIndex(), m.GetLogic()
+	t.format, t.index, t.logic = m.GetFormat(), m.GetIndex(), m.GetLogic()
 	for table, n := range m.GetRows() {
 		if table == 0 || int(table) >= tableCount {
 			return t, fmt.Errorf("%w: manifest counts rows of an unknown table %d", ErrDamaged, table)
@@ -82,7 +84,10 @@ func readTally(tx *bbolt.Tx) (t tally, err error) {
 	if err != nil {
 		return t, err
 	}
-	own := []*uint64{&t.bodies, &t.failures, &t.finished}
+	own := []*uint64{&t.bodies, &t.failures, &t.finished, &t.dead}
+	if t.format == 1 {
+		own = own[:3]
+	}
 	if len(counts) != 8*len(own) {
 		return t, fmt.Errorf("%w: counts have %d bytes", ErrDamaged, len(counts))
 	}

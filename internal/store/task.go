@@ -42,19 +42,6 @@ func getTask(tx *bbolt.Tx, bucket []byte, t tag, id scheduler.TaskID) ([]byte, e
 	return openValue(bucket, t, uint64(id), v)
 }
 
-// Failure returns a copy of a task's last failure, an encoded
-// storagev1.Attempt; nil if there is none.
-func (s *Store) Failure(id scheduler.TaskID) (data []byte, err error) {
-	err = s.read(func(tx *bbolt.Tx) error {
-		v, err := getTask(tx, bucketFailures, tagFailures, id)
-		if v != nil {
-			data = clone(v)
-		}
-		return err
-	})
-	return data, err
-}
-
 // Bodies calls each for every id with its body, an encoded storagev1.Body, or
 // with nil if there is none; i is the id's position in ids. Calls come in order
 // of id; ids in that order cost nothing to sort. data is valid in the call

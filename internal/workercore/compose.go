@@ -24,7 +24,7 @@ func (c *Core) compose(act *Actions) (Message, bool) {
 	default:
 		return Message{}, false
 	}
-	m, ok := c.news(act)
+	m, ok := c.nextMessage(act)
 	if !ok {
 		if c.now < st.confirmBy {
 			return Message{}, false
@@ -36,20 +36,24 @@ func (c *Core) compose(act *Actions) (Message, bool) {
 	return m, true
 }
 
-func (c *Core) news(act *Actions) (Message, bool) {
+func (c *Core) nextMessage(act *Actions) (Message, bool) {
 	st, d := &c.stream, &c.drain
 	switch {
 	case d.goodbye:
 		return Message{}, false
-	case st.heartbeatAt <= c.now:
+	case st.heartbeatAt <= c.now || c.progressAt() <= c.now:
 		st.heartbeatSent = c.now
 		st.heartbeatAt = c.now.Add(c.session.interval)
-		return Message{Kind: Heartbeat, SendTime: c.now}, true
+		m := Message{Kind: Heartbeat, SendTime: c.now, Progress: c.progress && st.version >= VersionRecall}
+		c.progress = c.progress && !m.Progress
+		return m, true
 	case d.on && !d.told:
 		d.told = true
 		m := Message{Kind: Draining, Running: c.running, Waiting: d.handedBack}
 		d.handedBack = 0
 		return m, true
+	case st.recalls > 0:
+		return c.composeRecalled(), true
 	}
 	if c.now >= st.startedBy {
 		if m, ok := c.composeStarted(act); ok {
@@ -140,7 +144,7 @@ func (c *Core) nextWake() Time {
 		at = min(at, c.session.trustedUntil())
 	}
 	if st := &c.stream; st.state == streamLive && st.inFlight < InFlightMax && !c.drain.goodbye {
-		at = min(at, st.heartbeatAt, st.confirmBy, st.startedBy)
+		at = min(at, st.heartbeatAt, c.progressAt(), st.confirmBy, st.startedBy)
 	}
 	return at
 }

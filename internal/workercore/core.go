@@ -11,11 +11,14 @@ import (
 type Pool struct {
 	Name  string
 	Slots int // 1 to SlotsMax
+	// Prefetch is how many leases of weight 1 beyond its slots the coordinator may send ahead; 0 to PrefetchMax. They wait
+	// in the semaphore's line.
+	Prefetch int
 }
 
 // Config of a Core.
 type Config struct {
-	Pools        []Pool   // 1 to PoolsMax, SlotsTotalMax slots in all
+	Pools        []Pool   // 1 to PoolsMax; slots and prefetch SlotsTotalMax in all
 	DrainTimeout Duration // how long a stopping worker lets its handlers run; 0: not at all
 	KillGrace    Duration // between asking a handler to stop and killing it; 0: none
 }
@@ -25,14 +28,15 @@ type Core struct {
 	cfg Config
 	now Time // the latest the core was told
 
-	pools   []pool
-	poolNo  map[string]int
-	records map[Token]*record
-	free    []*record // at most TokensMax, for reuse
-	timers  timers
-	outbox  outbox
-	held    int
-	running int // Invariant: records in phase Running
+	pools    []pool
+	poolNo   map[string]int
+	records  map[Token]*record
+	free     []*record // at most TokensMax, for reuse
+	timers   timers
+	outbox   outbox
+	held     int
+	running  int  // Invariant: records in phase Running
+	progress bool // handlers have said something of theirs, not told
 
 	stream  stream
 	session session
@@ -86,12 +90,15 @@ func New(cfg Config) (*Core, error) {
 		if _, twice := c.poolNo[p.Name]; twice {
 			return nil, fmt.Errorf("pool %q is there twice", p.Name)
 		}
+		if p.Prefetch < 0 || p.Prefetch > PrefetchMax {
+			return nil, fmt.Errorf("prefetch of pool %q: %d, want 0 to %d", p.Name, p.Prefetch, PrefetchMax)
+		}
 		c.poolNo[p.Name] = i
 		c.pools = append(c.pools, pool{name: p.Name, sem: NewSemaphore(p.Slots)})
-		total += p.Slots
+		total += p.Slots + p.Prefetch
 	}
 	if total > SlotsTotalMax {
-		return nil, fmt.Errorf("slots of all pools: %d, the most is %d", total, SlotsTotalMax)
+		return nil, fmt.Errorf("slots and prefetch of all pools: %d, the most is %d", total, SlotsTotalMax)
 	}
 	return c, nil
 }
@@ -141,7 +148,9 @@ func (c *Core) Finished(now Time, token Token, rep Report) {
 	if r == nil || r.phase != Running {
 		panic(fmt.Sprintf("workercore: a handler of token %d returned that was not running", token))
 	}
-	c.finish(r, r.resolve(rep))
+	o := r.resolve(rep)
+	o.Ran = rep.Ran
+	c.finish(r, o)
 }
 
 // resolve says what is reported for a handler that returned rep. Success stands even if it was asked to stop: the fence
@@ -207,10 +216,10 @@ func (c *Core) finish(r *record, o Outcome) {
 	c.outbox.push(r)
 }
 
-// forget drops a record whose outcome has its answer.
+// forget drops a record: its outcome has its answer, or it was given up before it started.
 func (c *Core) forget(r *record) {
 	delete(c.records, r.Token)
-	r.outcome = Outcome{}
+	r.outcome, r.body = Outcome{}, nil
 	c.free = append(c.free, r)
 }
 
@@ -233,12 +242,19 @@ type Counts struct {
 	Held       int
 	Running    int
 	Unanswered int
+	Slots      int // permits of all semaphores
+	Used       int // those that are out
 }
 
 // Counts returns the present counts.
 func (c *Core) Counts() Counts {
-	return Counts{
+	n := Counts{
 		Session: c.session.id, Live: c.stream.state == streamLive,
 		Held: c.held, Running: c.running, Unanswered: c.outbox.n,
 	}
+	for i := range c.pools {
+		n.Slots += c.pools[i].sem.Capacity()
+		n.Used += c.pools[i].sem.Used()
+	}
+	return n
 }

@@ -19,14 +19,14 @@ func TestGrantRunAnswer(t *testing.T) {
 	r.want("fenced 1 gone=false", "fenced 3 gone=true")
 	r.pass(ConfirmAfter, true)
 	r.want("[r1 a3] receipt")
-	if n := r.core.Counts(); n != (Counts{Session: 1, Live: true}) {
+	if n := r.core.Counts(); n != (Counts{Session: 1, Live: true, Slots: 2}) {
 		t.Errorf("left over: %+v", n)
 	}
 }
 
 // Started waits a little, so that a short task costs only its outcome.
 func TestStartedIsTold(t *testing.T) {
-	r := live(t, Config{Pools: []Pool{{"default", 3}}})
+	r := live(t, Config{Pools: []Pool{{Name: "default", Slots: 3}}})
 	r.grant(1, Lease{Token: 1}, Lease{Token: 2})
 	r.finished(2, Succeeded)
 	r.pass(StartedAfter-1, true)
@@ -44,7 +44,7 @@ func TestStartedIsTold(t *testing.T) {
 }
 
 func TestReceiptIsConfirmedWithinASecond(t *testing.T) {
-	r := live(t, Config{Pools: []Pool{{"default", 1}}})
+	r := live(t, Config{Pools: []Pool{{Name: "default", Slots: 1}}})
 	r.grant(1, Lease{Token: 1})
 	r.want("start 1")
 	r.pass(StartedAfter, true) // Started confirms the first
@@ -136,7 +136,7 @@ func TestNewSessionRenumbers(t *testing.T) {
 // The trust runs from the send time of the last answered heartbeat. Then handlers are killed without grace, and nothing
 // is started until a Welcome.
 func TestTrustedDeadline(t *testing.T) {
-	r := live(t, Config{Pools: []Pool{{"default", 1}}})
+	r := live(t, Config{Pools: []Pool{{Name: "default", Slots: 1}}})
 	r.grant(1, Lease{Token: 1}, Lease{Token: 2})
 	r.pass(testInterval, true)
 	r.cut()
@@ -165,7 +165,7 @@ func TestLateHeartbeatAckShortensNothing(t *testing.T) {
 
 // A process that was stopped past its trust must not start what came in before.
 func TestStalledProcessStartsNothing(t *testing.T) {
-	r := live(t, Config{Pools: []Pool{{"default", 1}}})
+	r := live(t, Config{Pools: []Pool{{Name: "default", Slots: 1}}})
 	r.grant(1, Lease{Token: 1})
 	r.log = nil
 	r.now = r.now.Add(testTTL)
@@ -212,7 +212,7 @@ func TestAttemptTimeout(t *testing.T) {
 }
 
 func TestStartWithinAndDeadlineOfHeld(t *testing.T) {
-	r := live(t, Config{Pools: []Pool{{"default", 1}}})
+	r := live(t, Config{Pools: []Pool{{Name: "default", Slots: 1}}})
 	r.grant(1, Lease{Token: 1}, Lease{Token: 2, StartWithin: second}, Lease{Token: 3, DeadlineIn: 2 * second}, Lease{Token: 4})
 	r.log = nil
 	r.pass(second, true)
@@ -247,7 +247,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestFullOutboxStartsNothing(t *testing.T) {
-	r := live(t, Config{Pools: []Pool{{"default", 6000}}})
+	r := live(t, Config{Pools: []Pool{{Name: "default", Slots: 6000}}})
 	leases := make([]Lease, 6000)
 	for i := range leases {
 		leases[i].Token = Token(i + 1)
@@ -273,7 +273,7 @@ func TestFullOutboxStartsNothing(t *testing.T) {
 }
 
 func TestOutcomesAreSplitBySize(t *testing.T) {
-	r := live(t, Config{Pools: []Pool{{"default", 4}}})
+	r := live(t, Config{Pools: []Pool{{Name: "default", Slots: 4}}})
 	r.grant(1, Lease{Token: 1}, Lease{Token: 2}, Lease{Token: 3}, Lease{Token: 4})
 	for i, size := range []int{1 << 20, 100 << 10, 150 << 10, 10 << 10} {
 		r.core.Finished(r.now, Token(i+1), Report{Kind: Succeeded, Size: size})
@@ -333,11 +333,11 @@ func TestMisfits(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	for want, cfg := range map[string]Config{
-		"pools: 0, want 1 to 16":                         {},
-		`slots of pool "a": 0, want 1 to 10000`:          {Pools: []Pool{{"a", 0}}},
-		`pool "a" is there twice`:                        {Pools: []Pool{{"a", 1}, {"a", 1}}},
-		"slots of all pools: 16000, the most is 15904":   {Pools: []Pool{{"a", 8000}, {"b", 8000}}},
-		"drain timeout and kill grace can't be negative": {Pools: []Pool{{"a", 1}}, KillGrace: -1},
+		"pools: 0, want 1 to 16":                                    {},
+		`slots of pool "a": 0, want 1 to 10000`:                     {Pools: []Pool{{Name: "a", Slots: 0}}},
+		`pool "a" is there twice`:                                   {Pools: []Pool{{Name: "a", Slots: 1}, {Name: "a", Slots: 1}}},
+		"slots and prefetch of all pools: 16000, the most is 15904": {Pools: []Pool{{Name: "a", Slots: 8000}, {Name: "b", Slots: 8000}}},
+		"drain timeout and kill grace can't be negative":            {Pools: []Pool{{Name: "a", Slots: 1}}, KillGrace: -1},
 	} {
 		if _, err := New(cfg); err == nil || err.Error() != want {
 			t.Errorf("error %v, want %s", err, want)

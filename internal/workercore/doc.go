@@ -2,7 +2,7 @@
 // trust its leases.
 //
 // The central type is [Core], a step machine. Inputs are methods: what the coordinator sends (Welcome, Grants, Answers,
-// HeartbeatAck, Cancel), what streams do (Connected, Disconnected, Sent), what handlers return (Finished), and the
+// HeartbeatAck, Cancel, Recall), what streams do (Connected, Disconnected, Sent), what handlers return (Finished), and the
 // process's wish to stop (Drain, Force, Abort). After each batch of inputs the owner calls [Core.Settle] with the time and
 // carries out the [Actions]: handlers to start and stop, messages to send, when to be woken. The core reads no clock and
 // starts no goroutine; the shell (package worker) drives this very type, and a simulator can. It is not safe for concurrent
@@ -17,6 +17,7 @@
 //	    │               │ start-by or deadline passed,       │    │ over, and it ignored   │
 //	    │               │ handed back by a drain, too heavy  │    │ being killed           │
 //	    │               ▼                                    │    ▼                        │
+//	    │               │ recalled: given up without a word but Recalled ──────────────────► (unknown)
 //	    │ Cancel ──► its outcome (cancelled, interrupted) ───┼──► its outcome ─────────────┤
 //	    └───────────────────────────────────────────────────────────────────────────────────┘
 //
@@ -50,10 +51,11 @@
 // # Invariants
 //
 //   - A token is started at most once, and never when it isn't trusted, in a drain, or with the outbox full.
-//   - Every token received is answered for exactly once in each numbering, with one outcome.
+//   - Every token received is answered for exactly once in each numbering, with one outcome, or given up by a Recall.
+//   - What a Recall has made the core give up isn't started, unless it is granted again.
 //   - The weights of the admitted never exceed the semaphore's capacity, but for what a shrink has left.
 //   - At most OutboxMax outcomes are unanswered and numbered, TokensMax tokens known, InFlightMax messages composed and
-//     unsent; OutboxBytesMax and the slots bound what the outbox holds.
+//     unsent; OutboxBytesMax and the slots bound what the outbox holds. What is sent ahead (Pool.Prefetch) waits in the semaphores' lines.
 //   - A receipt is confirmed within ConfirmAfter, a start told within StartedAfter, if the stream takes messages.
 //
 // [Core.Check] recomputes the counters.

@@ -12,6 +12,7 @@ type drain struct {
 
 	told        bool // Draining is sent on this stream
 	drained     bool // Drained is sent on this stream
+	named       bool // that some straggle was said
 	goodbye     bool // Goodbye is sent: nothing more is said or heard
 	goodbyeSent Time
 	idle        Time // since when nothing runs; TimeMax: something does
@@ -75,6 +76,9 @@ func (c *Core) drainStep(act *Actions) {
 			d.ghosts[r.Token] = struct{}{}
 			c.finish(r, r.resolve(Report{Kind: Interrupted}))
 		}
+	}
+	if len(d.ghosts) > 0 && c.ghostsWaited() && !d.named {
+		d.named, act.Straggle = true, true
 	}
 	d.idle = since(d.idle, c.running == 0 && c.ghostsWaited(), c.now)
 	d.quiet = since(d.quiet, len(c.records) == 0, c.now)

@@ -43,7 +43,7 @@ func TestDrainGivesUpHandlersThatIgnoreIt(t *testing.T) {
 	r.cancel(2, ReasonCancelled)
 	r.finished(2, Succeeded)
 	r.pass(KillWait, true)
-	r.want("[r2 a2] receipt", "[r2 a2] drained 1", "[r2 a2] goodbye")
+	r.want("[r2 a2] receipt", "[r2 a2] drained 1", "[r2 a2] goodbye", "stragglers")
 	r.pass(AnswerWait, true)
 	if r.end != (End{Ended: true, Left: 1}) {
 		t.Errorf("end %+v", r.end)

@@ -27,7 +27,7 @@ type rig struct {
 func newRig(t testing.TB, cfg Config) *rig {
 	t.Helper()
 	if cfg.Pools == nil {
-		cfg.Pools = []Pool{{"default", 2}}
+		cfg.Pools = []Pool{{Name: "default", Slots: 2}}
 	}
 	core, err := New(cfg)
 	if err != nil {
@@ -39,9 +39,15 @@ func newRig(t testing.TB, cfg Config) *rig {
 // live is a rig whose session is open.
 func live(t testing.TB, cfg Config) *rig {
 	t.Helper()
+	return liveAt(t, cfg, 1)
+}
+
+// liveAt is a rig whose session is open, with a version of the protocol.
+func liveAt(t testing.TB, cfg Config, version uint32) *rig {
+	t.Helper()
 	r := newRig(t, cfg)
 	r.connect()
-	r.welcome(WelcomeMessage{Session: 1})
+	r.welcome(WelcomeMessage{Session: 1, Version: version})
 	r.log = nil
 	return r
 }
@@ -80,6 +86,11 @@ func (r *rig) grant(seq uint64, leases ...Lease) {
 
 func (r *rig) cancel(token Token, reason CancelReason) {
 	r.core.Cancel(r.now, token, TaskID(token)+100, reason, &r.act)
+	r.settle()
+}
+
+func (r *rig) recall(tokens ...Token) {
+	r.core.Recall(r.now, tokens, &r.act)
 	r.settle()
 }
 
@@ -156,6 +167,9 @@ func (r *rig) record() {
 	for _, f := range r.act.Fenced {
 		note("fenced %d gone=%t", f.Token, f.Gone)
 	}
+	if r.act.Straggle {
+		note("stragglers")
+	}
 	if r.act.Reconnect != "" {
 		note("reconnect: %s", r.act.Reconnect)
 	}
@@ -185,7 +199,12 @@ func describe(m Message) string {
 		}
 		return s
 	case Heartbeat:
+		if m.Progress {
+			return conf + "heartbeat with progress"
+		}
 		return conf + "heartbeat"
+	case Recalled:
+		return fmt.Sprintf("%srecalled %v", conf, m.Recalled)
 	case Draining:
 		return fmt.Sprintf("%sdraining %d %d", conf, m.Running, m.Waiting)
 	case Drained:

@@ -21,9 +21,10 @@ func (w *world) grant(t *rapid.T) {
 				free -= l.weight
 			}
 		}
-		if free <= 0 {
+		if free+p.Prefetch <= 0 {
 			continue
 		}
+		free = max(free, 1) // sent ahead
 		c.lastToken++
 		l := &lease{token: c.lastToken, weight: rapid.IntRange(1, free).Draw(t, "weight"), pool: p.Name, live: true}
 		if rapid.Bool().Draw(t, "timeout") {
@@ -59,6 +60,43 @@ func (w *world) cancel(token Token, reason CancelReason) {
 	w.toWorker = append(w.toWorker, func() { w.core.Cancel(w.now, token, TaskID(token), reason, &w.act) })
 }
 
+// recall asks some tokens back, of the session or not, started or not.
+func (w *world) recall(t *rapid.T) {
+	c := &w.coord
+	tokens := []Token{c.lastToken + 1000}
+	for _, token := range sortedKeys(c.leases) {
+		if c.leases[token].sent && rapid.Bool().Draw(t, "ask") {
+			tokens = append(tokens, token)
+			c.asked[token] = true
+		}
+	}
+	c.recalls++
+	w.toWorker = append(w.toWorker, func() {
+		w.owes = true
+		w.core.Recall(w.now, tokens, &w.act)
+	})
+}
+
+// givenUp releases what the worker has given up.
+func (w *world) givenUp(m Message) {
+	c := &w.coord
+	if c.recalls--; c.recalls < 0 {
+		w.t.Fatalf("%s, and nothing was asked", describe(m))
+	}
+	for _, token := range m.Recalled {
+		l := c.leases[token]
+		switch {
+		case !c.asked[token] || l == nil:
+			w.t.Fatalf("token %d wasn't asked for, or is no lease", token)
+		case w.started[token]:
+			w.t.Fatalf("token %d is given up and was started", token)
+		}
+		c.givenUp[token] = true
+		delete(c.leases, token)
+		delete(c.occupied, token)
+	}
+}
+
 // process lets the coordinator read one message.
 func (w *world) process() {
 	m := w.toCoord[0]
@@ -84,7 +122,12 @@ func (w *world) process() {
 		}
 	case Outcomes:
 		w.outcomes(m)
+	case Recalled:
+		w.givenUp(m)
 	case Heartbeat:
+		if m.Progress && w.version < VersionRecall {
+			w.t.Fatal("progress for a coordinator that doesn't know it")
+		}
 		c.heard = w.now
 		w.toWorker = append(w.toWorker, func() { w.core.HeartbeatAck(w.now, m.SendTime, &w.act) })
 	case Drained:
@@ -149,7 +192,7 @@ func (w *world) hello(m Message) {
 	}
 	session := c.session
 	w.toWorker = append(w.toWorker, func() {
-		w.core.Welcome(w.now, WelcomeMessage{Session: session, TTL: testTTL, Interval: testInterval, Margin: testMargin, Stop: stop, NewSession: !resumed}, &w.act)
+		w.core.Welcome(w.now, WelcomeMessage{Session: session, TTL: testTTL, Interval: testInterval, Margin: testMargin, Stop: stop, NewSession: !resumed, Version: w.version}, &w.act)
 	})
 	w.sendGrants(again)
 }

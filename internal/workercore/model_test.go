@@ -27,6 +27,8 @@ type world struct {
 	// The network of the present stream.
 	toWorker []func()
 	toCoord  []Message
+	owes     bool   // a Recall has arrived, and no Recalled was sent after it
+	version  uint32 // of the protocol, as the Welcome will say
 
 	coord coordinator
 }
@@ -61,6 +63,9 @@ type coordinator struct {
 	draining    bool
 	goodbye     bool
 	acceptedOf  map[Token]bool
+	asked       map[Token]bool // on this stream, by a Recall
+	givenUp     map[Token]bool // ever: Recalled was read, the lease released
+	recalls     int            // sent on this stream and not known as answered: one answer may do for several
 }
 
 type answer struct {
@@ -68,7 +73,7 @@ type answer struct {
 	fenced bool
 }
 
-var modelPools = []Pool{{"cpu", 3}, {"io", 5}}
+var modelPools = []Pool{{Name: "cpu", Slots: 3}, {Name: "io", Slots: 5, Prefetch: 4}}
 
 func newWorld(t *rapid.T) *world {
 	core, err := New(Config{Pools: modelPools, DrainTimeout: 20 * second, KillGrace: 3 * second})
@@ -76,7 +81,7 @@ func newWorld(t *rapid.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, core: core, now: Time(second), running: map[Token]*handler{}, started: map[Token]bool{}}
-	w.coord = coordinator{leases: map[Token]*lease{}, occupied: map[Token]*lease{}, acceptedOf: map[Token]bool{}}
+	w.coord = coordinator{leases: map[Token]*lease{}, occupied: map[Token]*lease{}, acceptedOf: map[Token]bool{}, givenUp: map[Token]bool{}}
 	return w
 }
 
@@ -97,6 +102,9 @@ func (w *world) settle() {
 		h.asked, h.killed = true, s.Kill
 	}
 	for _, m := range w.act.Send {
+		if m.Kind == Recalled {
+			w.owes = false
+		}
 		m.Started, m.Outcomes = slices.Clone(m.Started), slices.Clone(m.Outcomes)
 		w.toCoord = append(w.toCoord, m)
 		w.inSend++
@@ -124,6 +132,9 @@ func (w *world) start(s Start) {
 	l := s.Body.(*lease)
 	if w.started[s.Token] {
 		w.t.Fatalf("token %d runs twice", s.Token)
+	}
+	if w.coord.givenUp[s.Token] {
+		w.t.Fatalf("token %d starts, which was given up", s.Token)
 	}
 	if w.coord.draining {
 		w.t.Fatalf("token %d starts in a drain", s.Token)
@@ -160,6 +171,9 @@ func (w *world) finish(token Token, kind OutcomeKind) {
 func (w *world) connect() {
 	w.shellUp, w.inSend = true, 0
 	w.coord.grantSeq, w.coord.grantTold = 0, 0
+	w.coord.asked, w.coord.recalls = map[Token]bool{}, 0
+	w.owes = false
+	w.version = rapid.SampledFrom([]uint32{0, 1, VersionRecall, VersionRecall}).Draw(w.t, "version")
 	w.core.Connected(w.now)
 	w.settle()
 }
@@ -246,6 +260,11 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			w.cancel(rapid.SampledFrom(sortedKeys(w.coord.leases)).Draw(t, "token"),
 				rapid.SampledFrom([]CancelReason{ReasonCancelled, ReasonDeadline, ReasonRevoked}).Draw(t, "reason"))
 		},
+		"recall": func(t *rapid.T) {
+			skipUnless(w.coord.attached && w.version >= VersionRecall && len(w.coord.leases) > 0)
+			w.recall(t)
+		},
+		"progress": func(*rapid.T) { w.core.Progress(w.now); w.settle() },
 		"expire": func(*rapid.T) {
 			c := &w.coord
 			skipUnless(c.session != 0)
@@ -278,6 +297,9 @@ func (w *world) calm() {
 	}
 	w.wait(ConfirmAfter)
 	w.run(func() bool { return len(w.toCoord) == 0 && len(w.toWorker) == 0 })
+	if w.owes {
+		w.t.Fatal("a Recall without an answer")
+	}
 	if c := &w.coord; c.grantTold != c.grantSeq || c.confirmed != uint64(len(c.answers)) {
 		w.t.Fatalf("grants through %d of %d confirmed, answers through %d of %d", c.grantTold, c.grantSeq, c.confirmed, len(c.answers))
 	}

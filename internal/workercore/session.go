@@ -66,7 +66,7 @@ func (c *Core) Welcome(now Time, m WelcomeMessage, act *Actions) {
 	first := s.id == 0
 	s.id, s.ttl, s.interval, s.margin = m.Session, m.TTL, m.Interval, m.Margin
 	s.answeredSent = st.helloSent
-	st.state, st.welcomed = streamLive, c.now
+	st.state, st.welcomed, st.version = streamLive, c.now, max(m.Version, 1)
 	st.heartbeatAt = st.helloSent.Add(s.interval)
 	if renewed || first {
 		c.outbox.answered, c.outbox.numbered = 0, 0

@@ -13,11 +13,15 @@ type stream struct {
 	helloSent     Time
 	welcomed      Time
 	named         []Token // tokens of the unanswered Hello
+	version       uint32  // of the protocol, as the Welcome said
 	heartbeatAt   Time    // when the next one is due
 	heartbeatSent Time    // send time of the last one on this stream
 
 	received  uint64 // the highest Grants.seq
 	confirmBy Time   // when receipts and answers are confirmed if nothing else is said; TimeMax: nothing to confirm
+
+	recalls  int     // Recalls without an answer
+	recalled []Token // what was given up for them
 
 	started   []Token // started since the last Started, oldest first; some may have finished
 	startedBy Time    // when Started goes out; TimeMax: nothing to tell

@@ -56,6 +56,7 @@ const (
 type Report struct {
 	Kind OutcomeKind // Succeeded or Failed
 	Size int         // of the outcome as it will be sent, in bytes
+	Ran  Duration    // how long the handler ran, at least 1; 0: not known
 	Body any         // the shell's own; Outcome hands it back
 }
 
@@ -66,7 +67,8 @@ type Outcome struct {
 	Kind   OutcomeKind
 	Reason string // Interrupted, TimedOut, and Failed without a handler: why
 	Size   int
-	Body   any // the Report's; nil if no handler ran
+	Ran    Duration // the Report's; 0: not known, or no handler ran
+	Body   any      // the Report's; nil if no handler ran
 }
 
 // Cause is why a handler is asked to stop.
@@ -121,7 +123,8 @@ const (
 	Hello                        // Session, Tokens
 	Started                      // Started
 	Outcomes                     // FirstSeq, Outcomes
-	Heartbeat                    // SendTime
+	Heartbeat                    // SendTime, Progress
+	Recalled                     // Recalled
 	Draining                     // Running, Waiting
 	Drained                      // Left
 	Goodbye                      // nothing
@@ -139,6 +142,8 @@ type Message struct {
 	FirstSeq uint64
 	Outcomes []Outcome
 	SendTime Time
+	Progress bool // Heartbeat: the shell adds what handlers have said of their progress
+	Recalled []Token
 	Running  int
 	Waiting  int
 	Left     int
@@ -152,6 +157,7 @@ type WelcomeMessage struct {
 	Margin     Duration
 	Stop       []Token
 	NewSession bool
+	Version    uint32 // of the protocol that is spoken; 0 means 1
 }
 
 // Rejection is the answer to an outcome that was not accepted.
@@ -200,6 +206,7 @@ type Actions struct {
 	Send      []Message
 	Fenced    []Fenced
 	Reconnect string // not empty: end the stream, and why
+	Straggle  bool   // handlers that were killed and given up still run; said once
 	NextWake  Time   // call Settle no later than this
 	End       End
 

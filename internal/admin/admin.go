@@ -1,4 +1,6 @@
-package main
+// Package admin serves what operators and their tools look at, in HTTP: liveness, readiness, metrics and profiles. It is the
+// same in every process; who reaches it may see and slow down everything, so it belongs on loopback.
+package admin
 
 import (
 	"context"
@@ -10,8 +12,8 @@ import (
 	"time"
 )
 
-// adminHandler serves what operators and their tools look at: liveness, readiness and profiles.
-func adminHandler(ready func() error) http.Handler {
+// Handler serves /healthz, /readyz (503 with the reason while ready returns an error), /metrics and /debug/pprof.
+func Handler(ready func() error, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -21,6 +23,7 @@ func adminHandler(ready func() error) http.Handler {
 		}
 		fmt.Fprintln(w, "ok")
 	})
+	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -29,8 +32,8 @@ func adminHandler(ready func() error) http.Handler {
 	return mux
 }
 
-// serveAdmin serves until ctx ends.
-func serveAdmin(ctx context.Context, lis net.Listener, h http.Handler) error {
+// Serve serves until ctx ends.
+func Serve(ctx context.Context, lis net.Listener, h http.Handler) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
