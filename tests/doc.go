@@ -16,6 +16,6 @@
 // # Settings
 //
 //	YARD_KILLS   kills of the coordinator, and of workers, in the kill test; default 5
-//	YARD_SEED    replays the moments and victims of a kill test, which prints its seed
+//	YARD_SEED    replays the moments and victims of a test that kills at random, which prints its seed
 //	YARD_KEEP    a directory for the data and logs of processes, kept after the run
 package tests

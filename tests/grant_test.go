@@ -22,6 +22,7 @@ type rawWorker struct {
 	hangUp  func()
 	welcome *pb.Welcome
 	said    chan *pb.SessionResponse // what the coordinator says after Welcome
+	seq     uint64                   // of the last Grants that until has seen
 }
 
 // dialRaw opens a session with one pool.
@@ -77,6 +78,9 @@ func (r *rawWorker) until(what string, fits func(*pb.SessionResponse) bool) *pb.
 		m := received(r.t, what, r.said)
 		if m == nil {
 			r.t.Fatalf("the stream ended; waited for %s", what)
+		}
+		if g := m.GetGrants(); g != nil {
+			r.seq = g.GetSeq()
 		}
 		if fits(m) {
 			return m

@@ -3,6 +3,7 @@
 package tests
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,15 +48,19 @@ func startRole(t *testing.T, role, name string, settings any) *process {
 
 func settings(into any) error { return json.Unmarshal([]byte(os.Getenv(rolesVariable)), into) }
 
-// sdkWorker is a worker made with the Go SDK. It has two kinds:
+// sdkWorker is a worker made with the Go SDK. Each of its kinds writes the run into the ledger first:
 //
-//	note   writes the run into the ledger, works for as long as the payload says, and succeeds
-//	gated  writes the run into the ledger, and succeeds once the gate file is there
+//	note     works for as long as the payload says, and succeeds
+//	gated    succeeds once the gate file is there: the one that the payload names, or the worker's
+//	telling  tells its progress, and succeeds once the gate file is there
+//	fails    fails the attempts up to the one that the payload names, and succeeds then
+//	poison   ends the whole process once the file is there that the payload names
 //
-// Both return "task/token" as their result.
+// They return "task/token" as their result.
 type sdkWorker struct {
 	Coordinator, Name, Ledger string
 	Slots                     int
+	Prefetch                  int // as worker.Config's; the zero here is none
 	Gate                      string
 	Stubborn                  bool // handlers don't heed the end of their context
 	Drain                     time.Duration
@@ -82,6 +87,7 @@ func playWorker() int {
 	witness := &witness{book: book, worker: s.Name}
 	w, err := worker.New(worker.Config{
 		Coordinators: []string{s.Coordinator}, Name: s.Name, Slots: s.Slots, Logger: logger, DrainTimeout: s.Drain,
+		Prefetch:    cmp.Or(s.Prefetch, -1),
 		DialOptions: []grpc.DialOption{grpc.WithStreamInterceptor(witness.intercept)},
 		OnFenced: func(f worker.Fenced) {
 			fmt.Fprintf(os.Stderr, "told: task %d token %d was not accepted\n", f.TaskID, f.Token)
@@ -93,6 +99,9 @@ func playWorker() int {
 	}
 	w.HandleRaw("note", s.note(book))
 	w.HandleRaw("gated", s.gated(book))
+	w.HandleRaw("telling", s.telling(book))
+	w.HandleRaw("fails", s.fails(book))
+	w.HandleRaw("poison", s.poison(book))
 	ctx, release := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer release()
 	if err := w.Run(ctx); err != nil {
@@ -142,13 +151,59 @@ func (s *sdkWorker) gated(book *ledgerLine) worker.HandlerFunc {
 		if s.Stubborn {
 			watched = context.WithoutCancel(ctx)
 		}
-		if !holdsWithin(watched, 10*time.Minute, func() bool { return exists(s.Gate) }) {
+		gate := cmp.Or(string(t.Payload), s.Gate)
+		if !holdsWithin(watched, 10*time.Minute, func() bool { return exists(gate) }) {
 			if cause := context.Cause(watched); cause != nil {
 				return nil, cause
 			}
 			return nil, errNotOpened
 		}
 		return result(t), nil
+	}
+}
+
+const (
+	toldPermille = 250
+	toldMessage  = "a quarter of it"
+)
+
+func (s *sdkWorker) telling(book *ledgerLine) worker.HandlerFunc {
+	gated := s.gated(book)
+	return func(ctx context.Context, t *worker.Task) ([]byte, error) {
+		t.Progress(toldPermille, toldMessage)
+		return gated(ctx, t)
+	}
+}
+
+func (s *sdkWorker) fails(book *ledgerLine) worker.HandlerFunc {
+	return func(_ context.Context, t *worker.Task) ([]byte, error) {
+		var through int
+		if err := json.Unmarshal(t.Payload, &through); err != nil {
+			return nil, worker.Permanent(err)
+		}
+		if err := s.began(book, t); err != nil {
+			return nil, err
+		}
+		if t.Attempt <= through {
+			return nil, fmt.Errorf("attempt %d of %d that fail", t.Attempt, through)
+		}
+		return result(t), nil
+	}
+}
+
+// poisonCode is the exit code of a worker that poison has ended.
+const poisonCode = 66
+
+func (s *sdkWorker) poison(book *ledgerLine) worker.HandlerFunc {
+	return func(ctx context.Context, t *worker.Task) ([]byte, error) {
+		if err := s.began(book, t); err != nil {
+			return nil, err
+		}
+		if !holdsWithin(ctx, 10*time.Minute, func() bool { return exists(string(t.Payload)) }) {
+			return nil, context.Cause(ctx)
+		}
+		os.Exit(poisonCode)
+		return nil, nil
 	}
 }
 

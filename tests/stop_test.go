@@ -208,7 +208,7 @@ func TestRefusedStarts(t *testing.T) {
 		{"worker: no handlers", exitUsage, worker(), []string{"--handlers", "name the file"}},
 		{"worker: no such file", exitUsage, worker("--handlers", "/no/such"), []string{"--handlers", "/no/such"}},
 		{"worker: unknown key", exitUsage, worker("--handlers", bad), []string{"--handlers", "shell", "line 3"}},
-		{"worker: all that is wrong in the file", exitUsage, worker("--handlers", worse), []string{`kind "A"`, "exec.argv[0]", "either exec or http"}},
+		{"worker: all that is wrong in the file", exitUsage, worker("--handlers", worse), []string{`kind "A"`, "exec.argv[0]", "say exec or http"}},
 		{"worker: label", exitUsage, worker("--handlers", good, "--label", "x"), []string{"--label", "K=V"}},
 		{"worker: name", exitUsage, worker("--handlers", good, "--name", "Big Name"), []string{"name", "Big Name"}},
 		{"worker: slots", exitUsage, worker("--handlers", good, "--slots", "-1"), []string{"--slots"}},

@@ -115,3 +115,11 @@ func received[T any](t testing.TB, what string, c <-chan T) T {
 	}
 	return v
 }
+
+// within is a context for a call that is to wait no longer.
+func within(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(trialOf(t), d)
+	t.Cleanup(cancel)
+	return ctx
+}
