@@ -16,39 +16,61 @@ import (
 
 // server is a coordinator process with temporary data.
 type server struct {
-	cmd   *exec.Cmd
-	dir   string
-	addr  string
-	admin string
+	binary string
+	flags  []string
+	cmd    *exec.Cmd
+	dir    string
+	addr   string // the same after a restart
+	admin  string
 }
 
-func startServer(ctx context.Context, o options) (*server, error) {
+func startServer(ctx context.Context, o options, flags ...string) (*server, error) {
 	dir, err := os.MkdirTemp(o.dir, "yardmaster-bench-")
 	if err != nil {
 		return nil, err
 	}
-	s := &server{dir: dir}
-	if o.profile != "" {
-		if s.admin, err = freeAddress(); err != nil {
-			return nil, err
-		}
+	s := &server{binary: o.coordinator, flags: flags, dir: dir}
+	if s.admin, err = freeAddress(); err == nil {
+		s.addr, err = freeAddress()
 	}
-	file := filepath.Join(dir, "address")
-	s.cmd = exec.CommandContext(ctx, o.coordinator, "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0",
-		"--admin-listen", s.admin, "--address-file", file, "--log-level", "warn")
+	if err == nil {
+		err = s.start(ctx)
+	}
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// start starts the process and waits until it serves.
+func (s *server) start(ctx context.Context) error {
+	file := filepath.Join(s.dir, "address")
+	_ = os.Remove(file)
+	args := []string{"--data-dir", s.data(), "--listen", s.addr, "--admin-listen", s.admin, "--address-file", file, "--log-level", "warn"}
+	s.cmd = exec.CommandContext(ctx, s.binary, append(args, s.flags...)...)
 	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start coordinator: %w", err)
+		return fmt.Errorf("start coordinator: %w", err)
 	}
-	for range 1000 {
+	for range 60_000 {
 		if data, err := os.ReadFile(file); err == nil {
 			s.addr = strings.TrimSpace(string(data))
-			return s, nil
+			return nil
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(time.Millisecond)
 	}
-	s.stop()
-	return nil, fmt.Errorf("the coordinator didn't write %s", file)
+	return fmt.Errorf("the coordinator didn't write %s", file)
+}
+
+func (s *server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *server) pid() int { return s.cmd.Process.Pid }
+
+// kill ends the process at once, without a word.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
 }
 
 // freeAddress finds a loopback port that is free now.
@@ -60,9 +82,12 @@ func freeAddress() (string, error) {
 	return lis.Addr().String(), lis.Close()
 }
 
+// stop ends the process in order and removes its data.
 func (s *server) stop() {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	_ = s.cmd.Wait()
+	if s.cmd != nil && s.cmd.Process != nil {
+		_ = s.cmd.Process.Signal(syscall.SIGTERM)
+		_ = s.cmd.Wait()
+	}
 	_ = os.RemoveAll(s.dir)
 }
 
