@@ -62,8 +62,16 @@ fuzz: ## Fuzz every fuzz target for FUZZTIME (10s)
 	done
 
 .PHONY: bench
-bench: build ## Measure throughput and latency beside the raw rates of this machine
-	cd bench && $(GO) run . $(BENCH_FLAGS)
+bench: build ## Measure everything beside the raw rates of this machine: about 40 minutes; BENCH_FLAGS="-suite rates" for a part
+	cd bench && $(GO) run . -json figures.json $(BENCH_FLAGS)
+
+.PHONY: bench-vet
+bench-vet: ## Vet the benchmarks: a module of their own, which vet doesn't see
+	cd bench && CGO_ENABLED=0 $(GO) vet ./...
+
+.PHONY: bench-plot
+bench-plot: ## Draw what make bench measured last, into bench/plots
+	cd bench && $(GO) run ./plot -json figures.json -out plots
 
 .PHONY: vet
 vet: ## Run go vet, end-to-end tests included
@@ -95,6 +103,15 @@ gen: ## Generate gen/ from proto/
 .PHONY: gen-check
 gen-check: ## Fail if gen/ is not what proto/ generates
 	@$(GENERATE); diff -r "$$tmp/gen" gen || { echo "gen/ is not up to date (cure: make gen)"; exit 1; }
+
+.PHONY: docs
+docs: ## Write docs/api from the comments in proto/
+	$(BUF) build -o - | $(GO) run ./tools/apidoc -out docs/api
+
+.PHONY: docs-check
+docs-check: ## Fail if docs/api is not what proto/ says
+	@tmp="$$(mktemp -d)"; trap 'rm -rf "$$tmp"' EXIT; $(BUF) build -o - | $(GO) run ./tools/apidoc -out "$$tmp"; \
+		diff -r "$$tmp" docs/api || { echo "docs/api is not up to date (cure: make docs)"; exit 1; }
 
 .PHONY: proto-lint
 proto-lint: ## Lint the proto files and check their format
