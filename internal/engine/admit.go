@@ -51,6 +51,7 @@ func (e *Engine) openGate() {
 	e.gate = nil
 	e.opts.Meter.Stall(e.opts.Now().Sub(e.shut))
 	e.makeRoom()
+	e.poke() // ticks wait as well
 }
 
 // reserved refuses what would take the disk space that running tasks need to end.

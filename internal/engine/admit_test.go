@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -280,5 +281,41 @@ func TestDiskReserve(t *testing.T) {
 		pass(CheckpointInterval)
 		r.submit(dies)
 		r.retry(1)
+	})
+}
+
+// TestDueTasksArePaced: what comes due by itself doesn't outrun the checkpoints either: else the next one is larger, and
+// whoever waits for it waits longer, the more is due at once.
+func TestDueTasksArePaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t)
+		const due = 5 * CheckpointRows
+		c := many(t, 1000)
+		for i := range c.Submit.Tasks {
+			c.Submit.Tasks[i].Delay = scheduler.Hour
+		}
+		for range due / 1000 {
+			r.do(c)
+		}
+		r.save()
+		var mu sync.Mutex
+		most := 0
+		r.inSave(func() {
+			<-time.After(100 * time.Millisecond) // long after all steps, if nothing holds them back
+			r.e.mu.RLock()
+			rows := r.e.state.DirtyRows()
+			r.e.mu.RUnlock()
+			mu.Lock()
+			most = max(most, rows)
+			mu.Unlock()
+		})
+		pass(time.Hour + 10*time.Second)
+		q, _ := r.e.Queue(scheduler.DefaultQueue)
+		if q.Scheduled != 0 || q.Pending < due/1000*1000 {
+			t.Fatalf("%d tasks are scheduled, %d pending", q.Scheduled, q.Pending)
+		}
+		if n := get(&mu, &most); n < CheckpointRows || n > CheckpointRows+3*scheduler.StepRowsMax {
+			t.Errorf("%d rows waited to be saved, want no more than what a checkpoint and a few steps hold", n)
+		}
 	})
 }

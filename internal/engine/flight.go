@@ -77,8 +77,8 @@ func (e *Engine) nextFlight() (*flight, time.Duration) {
 	if e.line.Len() > 0 {
 		return e.addFlight(e.cutLine(), now), 0
 	}
-	if len(e.flights) > 0 || e.stopping {
-		return nil, never // a landing wakes us
+	if len(e.flights) > 0 || e.stopping || e.gate != nil {
+		return nil, never // a landing wakes us, or the gate when it opens: due tasks mustn't outrun the checkpoints
 	}
 	if wait := e.tickIn(); wait > 0 {
 		return nil, wait

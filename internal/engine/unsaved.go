@@ -28,7 +28,7 @@ func (u *unsaved) empty() bool {
 }
 
 // spareMax bounds the lists and maps that are used again.
-const spareMax = CheckpointLooks / 2
+const spareMax = 4 * CheckpointRows
 
 // reuse makes an empty one out of one that was saved. Its finished tasks may still be in readers' hands and are left alone.
 func (u *unsaved) reuse() *unsaved {

@@ -211,7 +211,7 @@ func (s *State) collected(c *Sealed) {
 
 // keepSpare keeps a list's memory unless it is out of the ordinary.
 func keepSpare(keys []uint64) []uint64 {
-	if cap(keys) > 1<<20 {
+	if cap(keys) > 1<<17 {
 		return nil
 	}
 	return keys[:0]
