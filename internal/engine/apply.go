@@ -83,6 +83,9 @@ func (e *Engine) tell(f *flight) {
 	e.omu.Lock()
 	defer e.omu.Unlock()
 	now := e.state.Now() // only this goroutine changes it
+	if e.observing || f != nil && f.term != 0 {
+		e.totals.count(&e.eff) // first, so that whoever has an answer finds it counted
+	}
 	if f != nil {
 		for i := range f.items {
 			if done := f.items[i].Tag; done != nil {
@@ -94,7 +97,6 @@ func (e *Engine) tell(f *flight) {
 		}
 	}
 	if e.observing {
-		e.totals.count(&e.eff)
 		e.observer.Applied(now, &e.eff)
 	}
 }
