@@ -142,6 +142,13 @@ func (e *Engine) Queue(name string) (scheduler.QueueInfo, bool) {
 	return e.state.Queue(name)
 }
 
+// QueueSettings returns one queue's settings, or false. It costs a look-up, whatever the queue holds.
+func (e *Engine) QueueSettings(name string) (scheduler.QueueRow, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.state.QueueSettings(name)
+}
+
 // ExplainQueue says why a queue's tasks wait; false: there is no such queue.
 func (e *Engine) ExplainQueue(name string) (scheduler.QueueExplanation, bool) {
 	e.mu.RLock()

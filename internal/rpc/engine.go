@@ -40,6 +40,8 @@ type Engine interface {
 	Queues() []scheduler.QueueInfo
 	// Queue returns one queue, or false.
 	Queue(name string) (scheduler.QueueInfo, bool)
+	// QueueSettings returns one queue's settings, or false; cheap enough for every submit.
+	QueueSettings(name string) (scheduler.QueueRow, bool)
 	// ExplainQueue says why a queue's tasks wait; false: there is no such queue.
 	ExplainQueue(name string) (scheduler.QueueExplanation, bool)
 	// Sessions, by worker's name, then id.

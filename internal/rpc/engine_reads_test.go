@@ -95,6 +95,11 @@ func (f *fakeEngine) Queue(name string) (scheduler.QueueInfo, bool) {
 	return f.queue(name)
 }
 
+func (f *fakeEngine) QueueSettings(name string) (scheduler.QueueRow, bool) {
+	q, ok := f.Queue(name)
+	return scheduler.QueueRow{Name: q.Name, Retention: q.Retention, DeadRetention: q.DeadRetention}, ok
+}
+
 func (f *fakeEngine) Queues() []scheduler.QueueInfo {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -61,14 +61,14 @@ func sizeBound(req *yardmasterv1.SubmitRequest) int {
 // queueDefaults gives tasks that ask for no retention that of their queue, as it is now. It is no part of what an
 // idempotency key stands for: the key's hash is of the request, so it doesn't change with the queue's settings.
 func (t *taskService) queueDefaults(specs []*yardmasterv1.TaskSpec, tasks []scheduler.TaskSpec) {
-	var q scheduler.QueueInfo
+	var q scheduler.QueueRow
 	known := ""
 	for i := range tasks {
 		if specs[i].GetRetention() != nil && specs[i].GetDeadRetention() != nil {
 			continue
 		}
 		if tasks[i].Queue != known { // a queue that doesn't exist has no settings
-			q, _ = t.s.engine.Queue(tasks[i].Queue)
+			q, _ = t.s.engine.QueueSettings(tasks[i].Queue)
 			known = tasks[i].Queue
 		}
 		if q.Retention > 0 && specs[i].GetRetention() == nil {

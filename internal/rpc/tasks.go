@@ -31,14 +31,11 @@ func (t *taskService) Cancel(ctx context.Context, req *yardmasterv1.TaskServiceC
 	if v.any() {
 		return nil, v.err()
 	}
-	res, err := t.s.engine.Do(ctx, scheduler.Command{Op: scheduler.OpCancel, Cancel: &scheduler.Cancel{IDs: ids, Force: req.GetForce()}})
+	items, err := t.act(ctx, "cancel tasks", scheduler.Command{Op: scheduler.OpCancel, Cancel: &scheduler.Cancel{IDs: ids, Force: req.GetForce()}})
 	if err != nil {
-		return nil, t.s.fail("cancel tasks", err)
-	}
-	if err := codeError(res.Code, ""); err != nil {
 		return nil, err
 	}
-	results, err := t.results(ctx, res.Items)
+	results, err := t.results(ctx, items)
 	if err != nil {
 		return nil, err
 	}
@@ -65,14 +62,11 @@ func (t *taskService) Retry(ctx context.Context, req *yardmasterv1.RetryRequest)
 			c.Items[i] = scheduler.RetryItem{ID: id, Gen: task.Finished.GetGen(), Found: true, Spec: storedSpec(task.Finished.GetSpec())}
 		}
 	}
-	res, err := t.s.engine.Do(ctx, scheduler.Command{Op: scheduler.OpRetry, Retry: c})
+	items, err := t.act(ctx, "retry tasks", scheduler.Command{Op: scheduler.OpRetry, Retry: c})
 	if err != nil {
-		return nil, t.s.fail("retry tasks", err)
-	}
-	if err := codeError(res.Code, ""); err != nil {
 		return nil, err
 	}
-	results, err := t.results(ctx, res.Items)
+	results, err := t.results(ctx, items)
 	if err != nil {
 		return nil, err
 	}
@@ -99,18 +93,24 @@ func (t *taskService) Delete(ctx context.Context, req *yardmasterv1.TaskServiceD
 			c.Items[i] = scheduler.DeleteItem{ID: id, Gen: task.Finished.GetGen(), Found: true}
 		}
 	}
-	res, err := t.s.engine.Do(ctx, scheduler.Command{Op: scheduler.OpDelete, Delete: c})
+	items, err := t.act(ctx, "delete tasks", scheduler.Command{Op: scheduler.OpDelete, Delete: c})
 	if err != nil {
-		return nil, t.s.fail("delete tasks", err)
-	}
-	if err := codeError(res.Code, ""); err != nil {
 		return nil, err
 	}
 	out := &yardmasterv1.TaskServiceDeleteResponse{}
-	for _, item := range res.Items {
+	for _, item := range items {
 		out.Results = append(out.Results, &yardmasterv1.TaskResult{TaskId: uint64(item.ID), Code: yardmasterv1.TaskResult_Code(item.Code)})
 	}
 	return out, nil
+}
+
+// act carries out a command over several tasks and returns what it did to each.
+func (t *taskService) act(ctx context.Context, what string, cmd scheduler.Command) ([]scheduler.ItemResult, error) {
+	res, err := t.s.engine.Do(ctx, cmd)
+	if err != nil {
+		return nil, t.s.fail(what, err)
+	}
+	return res.Items, codeError(res.Code, "")
 }
 
 func missing(err error) bool {

@@ -193,6 +193,15 @@ func (s *State) Queue(name string) (QueueInfo, bool) {
 	return info, true
 }
 
+// QueueSettings returns a queue's row alone: for those who ask at every submit, it doesn't look at its tasks.
+func (s *State) QueueSettings(name string) (QueueRow, bool) {
+	q := s.queueByName[name]
+	if q == nil {
+		return QueueRow{}, false
+	}
+	return q.QueueRow, true
+}
+
 // waited lets a shape's first task count in its queue's OldestPending.
 func (s *State) waited(sh *shape, info *QueueInfo) {
 	if sh.ready.len() == 0 {
