@@ -71,7 +71,7 @@ func (b *bench) weigh(ctx context.Context, s *site, n int) error {
 	if _, err := s.fill(ctx, warm, s.task("noop", none)); err != nil {
 		return err
 	}
-	if _, err := s.crew(ctx, 1, 256, warm, nil); err != nil {
+	if _, err := s.crew(ctx, staff{workers: 1, slots: 256}, warm, nil); err != nil {
 		return err
 	}
 	if err := s.settle(ctx); err != nil {
@@ -155,7 +155,7 @@ func (b *bench) pairs(ctx context.Context, full, bare *site) error {
 				return err
 			}
 			submit[at] = backlogSome / took.Seconds()
-			if took, err = s.crew(ctx, 1, 256, backlogSome, nil); err != nil {
+			if took, err = s.crew(ctx, staff{workers: 1, slots: 256}, backlogSome, nil); err != nil {
 				return err
 			}
 			drain[at] = backlogSome / took.Seconds()
@@ -202,7 +202,7 @@ func (s *site) restart(ctx context.Context, cold bool) (time.Duration, error) {
 		return 0, err
 	}
 	started := make(chan time.Time, 1)
-	_, err := s.crew(ctx, 1, 1, 1, func(*worker.Task) {
+	_, err := s.crew(ctx, staff{workers: 1, slots: 1}, 1, func(*worker.Task) {
 		select {
 		case started <- time.Now():
 		default:

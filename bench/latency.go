@@ -45,7 +45,7 @@ func (s *site) idleRun(ctx context.Context, n int) (starts, results []time.Durat
 	begun := make(chan time.Time, 1)
 	ended := make(chan error, 1)
 	go func() {
-		_, err := s.crew(ctx, 1, 64, int64(n), func(*worker.Task) { begun <- time.Now() })
+		_, err := s.crew(ctx, staff{workers: 1, slots: 64}, int64(n), func(*worker.Task) { begun <- time.Now() })
 		ended <- err
 	}()
 	for range n {
@@ -87,7 +87,7 @@ func (s *site) pacedRun(ctx context.Context, perSec int, span time.Duration) ([]
 	base := time.Now()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := s.crew(ctx, 1, 256, int64(n), func(t *worker.Task) {
+		_, err := s.crew(ctx, staff{workers: 1, slots: 256}, int64(n), func(t *worker.Task) {
 			sent := time.Duration(binary.BigEndian.Uint64(t.Payload))
 			took := time.Since(base) - sent
 			mu.Lock()

@@ -48,10 +48,14 @@ func (b *bench) rates(ctx context.Context) error {
 		{"submit, batches of 1000", b.submitBatches(1000, 0)},
 		{"submit burst, batches of 1000", b.submitLong(func(o options) time.Duration { return o.burst }, 300_000)},
 		{"submit sustained, batches of 1000", b.submitLong(func(o options) time.Duration { return o.sustained }, 180_000)},
-		{"drain by 1 worker of 64 slots", b.drains(1, 64, 250_000)},
-		{"drain by 8 workers of 8 slots", b.drains(8, 8, 250_000)},
-		{"end to end, retention 0", b.endToEnd(none, 120_000)},
-		{"end to end, default retention", b.endToEnd(nil, 80_000)},
+		{"drain by 1 worker of 64 slots", b.drains(staff{1, 64, b.prefetch}, 250_000)},
+		{"drain by 8 workers of 8 slots", b.drains(staff{8, 8, b.prefetch / 8}, 250_000)},
+		{"drain, default prefetch, by 1 worker of 64 slots", b.drains(staff{1, 64, 0}, 0)},
+		{"drain, default prefetch, by 8 workers of 8 slots", b.drains(staff{8, 8, 0}, 0)},
+		{"end to end, retention 0", b.endToEnd(staff{1, 256, b.prefetch}, none, 120_000)},
+		{"end to end, default retention", b.endToEnd(staff{1, 256, b.prefetch}, nil, 80_000)},
+		{"end to end, default prefetch, retention 0", b.endToEnd(staff{1, 256, 0}, none, 0)},
+		{"end to end, default prefetch, default retention", b.endToEnd(staff{1, 256, 0}, nil, 0)},
 		{"paced 5000/s", b.paced},
 		{"idle", b.idleTasks},
 	} {
@@ -165,9 +169,7 @@ func (b *bench) submitBatches(size int, aim float64) func(context.Context, *site
 			return err
 		}
 		b.addCosts(name, &c)
-		if b.against(f, ceilingEntries); aim > 0 {
-			f.atLeast(aim)
-		}
+		b.against(f, ceilingEntries).atLeast(aim)
 		return nil
 	}
 }
@@ -268,7 +270,7 @@ func (s *site) submitSingly(ctx context.Context, inFlight int, span time.Duratio
 }
 
 // drains has workers run tasks that all wait when they start.
-func (b *bench) drains(workers, slots int, aim float64) func(context.Context, *site, string) error {
+func (b *bench) drains(of staff, aim float64) func(context.Context, *site, string) error {
 	return func(ctx context.Context, s *site, name string) error {
 		var c costs
 		f, err := b.repeat(name, "tasks/s", func() (float64, error) {
@@ -278,7 +280,7 @@ func (b *bench) drains(workers, slots int, aim float64) func(context.Context, *s
 			if err := errors.Join(s.settle(ctx), c.begin(s)); err != nil {
 				return 0, err
 			}
-			took, err := s.crew(ctx, workers, slots, int64(b.drain), nil)
+			took, err := s.crew(ctx, of, int64(b.drain), nil)
 			return float64(b.drain) / took.Seconds(), errors.Join(err, c.end(s, float64(b.drain)))
 		})
 		if err != nil {
@@ -291,7 +293,7 @@ func (b *bench) drains(workers, slots int, aim float64) func(context.Context, *s
 }
 
 // endToEnd submits in batches of 100 while a worker runs what comes: from the first submit to the last outcome.
-func (b *bench) endToEnd(retention *time.Duration, aim float64) func(context.Context, *site, string) error {
+func (b *bench) endToEnd(of staff, retention *time.Duration, aim float64) func(context.Context, *site, string) error {
 	return func(ctx context.Context, s *site, name string) error {
 		var c costs
 		f, err := b.repeat(name, "tasks/s", func() (float64, error) {
@@ -313,7 +315,7 @@ func (b *bench) endToEnd(retention *time.Duration, aim float64) func(context.Con
 				}()
 			}
 			total := b.e2e / 800 * 800
-			_, err := s.crew(ctx, 1, 256, int64(total), nil)
+			_, err := s.crew(ctx, of, int64(total), nil)
 			took := time.Since(began)
 			for range 8 {
 				err = errors.Join(err, <-errs)

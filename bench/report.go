@@ -56,8 +56,11 @@ func (r *report) against(f *figure, ceiling string) *figure {
 	return f
 }
 
-// atLeast and atMost compare a figure with its aim.
+// atLeast and atMost compare a figure with its aim. At least 0 is no aim.
 func (f *figure) atLeast(aim float64) {
+	if aim == 0 {
+		return
+	}
 	f.judge(fmt.Sprintf("at least %g %s", aim, f.Unit), f.median() >= aim)
 }
 

@@ -85,16 +85,20 @@ func (s *site) fill(ctx context.Context, n int, one client.Task) (time.Duration,
 	return time.Since(began), nil
 }
 
+// staff is what runs tasks: so many workers, each of so many slots and prefetched leases (0: the SDK's default, negative:
+// none).
+type staff struct{ workers, slots, prefetch int }
+
 // crew runs workers of no-op tasks until so many have run, and returns how long that took, start and goodbye included.
-func (s *site) crew(ctx context.Context, workers, slots int, done int64, started func(*worker.Task)) (time.Duration, error) {
+func (s *site) crew(ctx context.Context, of staff, done int64, started func(*worker.Task)) (time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var n atomic.Int64
 	began := time.Now()
-	errs := make(chan error, workers)
-	for i := range workers {
+	errs := make(chan error, of.workers)
+	for i := range of.workers {
 		w, err := worker.New(worker.Config{
-			Coordinators: []string{s.server.addr}, Slots: slots, Name: fmt.Sprintf("bench-%d", i), Prefetch: s.prefetch,
+			Coordinators: []string{s.server.addr}, Slots: of.slots, Name: fmt.Sprintf("bench-%d", i), Prefetch: of.prefetch,
 			Logger: hclog.New(&hclog.LoggerOptions{Name: "bench", Level: hclog.Warn}),
 		})
 		if err != nil {
@@ -112,7 +116,7 @@ func (s *site) crew(ctx context.Context, workers, slots int, done int64, started
 		go func() { errs <- w.Run(ctx) }()
 	}
 	var all error
-	for range workers {
+	for range of.workers {
 		all = errors.Join(all, <-errs)
 	}
 	return time.Since(began), all
@@ -131,7 +135,7 @@ func (s *site) empty(ctx context.Context) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		if _, err := s.crew(ctx, 1, 256, n, nil); err != nil {
+		if _, err := s.crew(ctx, staff{workers: 1, slots: 256}, n, nil); err != nil {
 			return err
 		}
 	}

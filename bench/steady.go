@@ -31,7 +31,7 @@ func (b *bench) steadySuite(ctx context.Context) error {
 	base := time.Now()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := s.crew(ctx, 1, 256, int64(n), func(t *worker.Task) {
+		_, err := s.crew(ctx, staff{workers: 1, slots: 256}, int64(n), func(t *worker.Task) {
 			took := time.Since(base) - time.Duration(binary.BigEndian.Uint64(t.Payload))
 			mu.Lock()
 			starts = append(starts, took)
