@@ -27,6 +27,7 @@ type options struct {
 	runs, drain, e2e, idle               int
 	payload, backlog, huge, sessions     int
 	span, burst, sustained, steady       time.Duration
+	profileFor                           time.Duration
 	steadyRate, prefetch                 int
 }
 
@@ -43,8 +44,9 @@ func main() {
 	var o options
 	flag.StringVar(&o.coordinator, "coordinator", "../bin/coordinator", "coordinator binary")
 	flag.StringVar(&o.dir, "dir", "", "where to put temporary data (default: the system's)")
-	flag.StringVar(&o.only, "only", "", "of the suite rates: run only figures whose name begins so")
+	flag.StringVar(&o.only, "only", "", "of the suite rates: run only figures whose name begins so; several: with ; between")
 	flag.StringVar(&o.profile, "profile", "", "of the suite rates: write a CPU profile of the coordinator to this file")
+	flag.DurationVar(&o.profileFor, "profile-for", 30*time.Second, "length of that profile, from the beginning")
 	flag.StringVar(&o.out, "json", "", "write the figures as JSON to this file")
 	flag.IntVar(&o.runs, "runs", 5, "runs of each figure")
 	flag.IntVar(&o.drain, "drain", 400_000, "tasks to drain")

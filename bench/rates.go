@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,7 +32,7 @@ func (b *bench) rates(ctx context.Context) error {
 	defer s.close()
 	if b.profile != "" {
 		go func() {
-			if err := s.server.profile(b.profile, 30*time.Second); err != nil {
+			if err := s.server.profile(b.profile, b.profileFor); err != nil {
 				fmt.Println("no profile:", err)
 			}
 		}()
@@ -59,7 +60,7 @@ func (b *bench) rates(ctx context.Context) error {
 		{"paced 5000/s", b.paced},
 		{"idle", b.idleTasks},
 	} {
-		if !strings.HasPrefix(f.name, b.only) {
+		if !b.wanted(f.name) {
 			continue
 		}
 		if err := f.fn(ctx, s, f.name); err != nil {
@@ -67,6 +68,11 @@ func (b *bench) rates(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// wanted says whether -only names a figure.
+func (b *bench) wanted(figure string) bool {
+	return slices.ContainsFunc(strings.Split(b.only, ";"), func(begin string) bool { return strings.HasPrefix(figure, begin) })
 }
 
 // costs measures the CPU that each side spends on a task.

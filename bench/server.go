@@ -98,6 +98,9 @@ func (s *server) profile(path string, span time.Duration) error {
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the coordinator's profile: %s", resp.Status)
+	}
 	f, err := os.Create(path)
 	if err != nil {
 		return err
