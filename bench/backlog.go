@@ -109,11 +109,18 @@ func (b *bench) weigh(ctx context.Context, s *site, n int) error {
 	name := func(what string) string { return fmt.Sprintf("%d pending: %s", n, what) }
 	b.add(name("submit rate while filling"), "tasks/s", float64(n)/took.Seconds())
 	b.add(name("live heap before"), "MiB", before/(1<<20))
-	b.add(name("live heap a task"), "bytes", (after-before)/float64(n)).atMost(130)
+	b.backlogAim(b.add(name("live heap a task"), "bytes", (after-before)/float64(n)), (*figure).atMost, 130)
 	b.add(name("resident memory"), "MiB", memory/(1<<20))
 	b.add(name("disk, holes not counted"), "MiB", disk/(1<<20))
 	b.add(name("disk a task"), "bytes", disk/float64(n))
 	return nil
+}
+
+// backlogAim compares a figure with an aim that was set for 1,000,000 pending tasks, and for no other number.
+func (b *bench) backlogAim(f *figure, judge func(*figure, float64), aim float64) {
+	if b.suite == "backlog" && b.backlog == 1_000_000 {
+		judge(f, aim)
+	}
 }
 
 // settle waits until a checkpoint holds what was submitted.
@@ -162,8 +169,8 @@ func (b *bench) pairs(ctx context.Context, full, bare *site) error {
 		}
 		submits, drains = append(submits, submit[0]/submit[1]), append(drains, drain[0]/drain[1])
 	}
-	b.add("submit rate with the backlog, to without", "ratio", submits...).atLeast(.9)
-	b.add("drain rate with the backlog, to without", "ratio", drains...).atLeast(.9)
+	b.backlogAim(b.add("submit rate with the backlog, to without", "ratio", submits...), (*figure).atLeast, .9)
+	b.backlogAim(b.add("drain rate with the backlog, to without", "ratio", drains...), (*figure).atLeast, .9)
 	return nil
 }
 
@@ -177,7 +184,7 @@ func (b *bench) restarts(ctx context.Context, s *site, runs int) error {
 		}
 		warm = append(warm, took.Seconds())
 	}
-	b.add("kill -9 to first grant, warm", "s", warm...).atMost(1.5)
+	b.backlogAim(b.add("kill -9 to first grant, warm", "s", warm...), (*figure).atMost, 1.5)
 	for range runs {
 		took, err := s.restart(ctx, true)
 		if err != nil {
@@ -186,7 +193,7 @@ func (b *bench) restarts(ctx context.Context, s *site, runs int) error {
 		}
 		cold = append(cold, took.Seconds())
 	}
-	b.add("kill -9 to first grant, page cache dropped", "s", cold...).atMost(3)
+	b.backlogAim(b.add("kill -9 to first grant, page cache dropped", "s", cold...), (*figure).atMost, 3)
 	return nil
 }
 
