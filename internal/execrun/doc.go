@@ -6,9 +6,10 @@
 // A [Runner] starts one helper on the first Run: its own binary again, in a
 // session of its own, a child subreaper. Every task is a child of that helper
 // and the leader of its own session and process group. Worker and helper talk
-// over a socket pair in small frames; a task's stdin, stdout and stderr are
-// pipes whose far ends are handed over that socket, so output never passes
-// through the helper and a loud task slows nobody but itself.
+// over a socket pair in small frames; a task's stdin, stdout and stderr, and a
+// fourth for its progress if that is wanted, are pipes whose far ends are handed
+// over that socket, so output never passes through the helper and a loud task
+// slows nobody but itself.
 //
 //	worker ──frames, descriptors──► helper ──fork, exec, wait──► task ─► its children
 //	   ▲                                                           │

@@ -147,7 +147,7 @@ func (h *helper) tell(r reply) { _ = h.wire.send(r, nil) }
 
 func (h *helper) onRequest(a arrival) {
 	switch {
-	case a.req.Op == opStart && len(a.files) == frameFiles && h.tasks[a.req.Run] == nil:
+	case a.req.Op == opStart && len(a.files) >= standardFiles && h.tasks[a.req.Run] == nil:
 		t := &task{req: a.req, files: a.files, pipes: pipesOf(a.files[1:])}
 		h.tasks[t.req.Run] = t
 		h.queue = append(h.queue, t)

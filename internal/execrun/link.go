@@ -50,7 +50,7 @@ type run struct {
 	ended  chan reply  // takes one
 	unsent atomic.Bool // never reached the helper
 	pid    int         // of the first process, once known; link.mu
-	pipes  []pipeID    // its stdout and stderr
+	pipes  []pipeID    // those it writes to
 }
 
 // frame is a request on its way; files are closed once it is sent.
@@ -294,12 +294,16 @@ func (l *link) await(ctx context.Context, id uint64, rn *run, spec Spec) (reply,
 	}
 }
 
-// withMarker returns env with the marker of run in place of any other.
-func withMarker(env []string, marker string, run uint64) []string {
-	all := make([]string, 0, len(env)+1)
+// environment returns spec's with the marker of run and, if the task is asked
+// for progress, where to report it; in place of any others.
+func (s Spec) environment(marker string, run uint64) []string {
+	all := make([]string, 0, len(s.Env)+2)
 	all = append(all, markerOf(marker, run))
-	for _, kv := range env {
-		if !strings.HasPrefix(kv, markerName+"=") {
+	if s.Progress != nil {
+		all = append(all, ProgressVariable+"="+strconv.Itoa(ProgressFD))
+	}
+	for _, kv := range s.Env {
+		if !strings.HasPrefix(kv, markerName+"=") && !strings.HasPrefix(kv, ProgressVariable+"=") {
 			all = append(all, kv)
 		}
 	}

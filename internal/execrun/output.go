@@ -3,6 +3,7 @@
 package execrun
 
 import (
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -58,19 +59,24 @@ func (t *tail) bytes() []byte {
 	return append(append(make([]byte, 0, len(t.ring)), t.ring[t.next:]...), t.ring[:t.next]...)
 }
 
-// streams are the three pipes of a run.
+// streams are the pipes of a run.
 type streams struct {
-	in, out, err *os.File // the worker's ends; in is nil without a payload
-	theirs       []int    // the task's ends, until they are sent
+	in, out, err *os.File // the worker's ends
+	progress     *os.File // likewise; nil: the task isn't asked for it
+	theirs       []int    // the task's ends, in the order of its descriptors, until they are sent
 	stdout       head
 	stderr       tail
-	copying      sync.WaitGroup // both outputs
+	copying      sync.WaitGroup // all outputs
 	feeding      sync.WaitGroup // stdin
+	ended        chan struct{}  // closed: the task is over, its progress is read without pauses
 }
 
 func newStreams(spec Spec) (*streams, error) {
-	s := &streams{stdout: head{max: spec.StdoutMax}, stderr: tail{max: spec.StderrTail}}
-	var pairs [3][2]int
+	s := &streams{stdout: head{max: spec.StdoutMax}, stderr: tail{max: spec.StderrTail}, ended: make(chan struct{})}
+	pairs := make([][2]int, standardFiles, frameFiles)
+	if spec.Progress != nil {
+		pairs = pairs[:ProgressFD+1]
+	}
 	for i := range pairs {
 		if err := unix.Pipe2(pairs[i][:], unix.O_CLOEXEC); err != nil {
 			for _, p := range pairs[:i] {
@@ -81,6 +87,10 @@ func newStreams(spec Spec) (*streams, error) {
 	}
 	s.theirs = []int{pairs[0][0], pairs[1][1], pairs[2][1]}
 	s.in, s.out, s.err = ours(pairs[0][1], "stdin"), ours(pairs[1][0], "stdout"), ours(pairs[2][0], "stderr")
+	if spec.Progress != nil {
+		s.theirs = append(s.theirs, pairs[ProgressFD][1])
+		s.progress = ours(pairs[ProgressFD][0], "progress")
+	}
 	return s, nil
 }
 
@@ -92,18 +102,31 @@ func ours(fd int, name string) *os.File {
 }
 
 // pump starts to feed stdin and to read the outputs.
-func (s *streams) pump(stdin []byte) {
+func (s *streams) pump(spec Spec) {
 	s.feeding.Go(func() {
 		// A task may close its stdin or never read it: EPIPE, or the Close in
 		// finish, ends the write, and neither is the task's failure.
-		_, _ = s.in.Write(stdin)
+		_, _ = s.in.Write(spec.Stdin)
 		_ = s.in.Close()
 	})
 	s.copying.Go(func() { readAll(s.out, s.stdout.write) })
 	s.copying.Go(func() { readAll(s.err, s.stderr.write) })
+	if s.progress != nil {
+		s.copying.Go(func() { readLines(s.progress, spec.Progress, s.rest) })
+	}
 }
 
-func readAll(f *os.File, write func([]byte)) {
+// rest is the pause between two reads of progress.
+func (s *streams) rest() {
+	wait := time.NewTimer(ProgressPause)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-s.ended:
+	}
+}
+
+func readAll(f io.Reader, write func([]byte)) {
 	buf := copyBuffers.Get().(*[copySize]byte)
 	defer copyBuffers.Put(buf)
 	for {
@@ -115,18 +138,30 @@ func readAll(f *os.File, write func([]byte)) {
 	}
 }
 
-// finish waits for the end of both outputs, at most drainWait, and fills res.
+// outputs are the pipes that the task writes to.
+func (s *streams) outputs() []*os.File {
+	files := []*os.File{s.out, s.err}
+	if s.progress != nil {
+		files = append(files, s.progress)
+	}
+	return files
+}
+
+// finish waits for the end of all outputs, at most drainWait, and fills res.
 func (s *streams) finish(res *Result) {
+	close(s.ended)
 	_ = s.in.Close()
 	s.feeding.Wait()
 	cut := time.AfterFunc(drainWait, func() {
-		_ = s.out.SetReadDeadline(time.Unix(1, 0))
-		_ = s.err.SetReadDeadline(time.Unix(1, 0))
+		for _, f := range s.outputs() {
+			_ = f.SetReadDeadline(time.Unix(1, 0))
+		}
 	})
 	s.copying.Wait()
 	res.OutputCut = !cut.Stop()
-	_ = s.out.Close()
-	_ = s.err.Close()
+	for _, f := range s.outputs() {
+		_ = f.Close()
+	}
 	res.Stdout, res.StdoutSize = s.stdout.kept, s.stdout.size
 	res.StdoutTruncated = s.stdout.size > int64(len(s.stdout.kept))
 	res.StderrTail, res.StderrSize = s.stderr.bytes(), s.stderr.size
@@ -135,7 +170,7 @@ func (s *streams) finish(res *Result) {
 // discard closes everything of a run that was never pumped.
 func (s *streams) discard() {
 	closeFDs(s.theirs)
-	for _, f := range []*os.File{s.in, s.out, s.err} {
+	for _, f := range append(s.outputs(), s.in) {
 		_ = f.Close()
 	}
 }

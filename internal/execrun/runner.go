@@ -79,7 +79,8 @@ func New(opt Options) *Runner {
 //
 // When ctx ends the task's group gets SIGTERM and after KillGrace SIGKILL, with
 // everything else that the task started; with ErrKillNow as ctx's cause SIGKILL
-// at once. Memory is bounded by StdoutMax, StderrTail and 64 KiB.
+// at once. Memory is bounded by StdoutMax, StderrTail and 64 KiB,
+// and 36 KiB more for progress.
 func (r *Runner) Run(ctx context.Context, spec Spec) (Result, error) {
 	none := Result{ExitCode: -1}
 	spec, err := spec.filled()
@@ -209,7 +210,7 @@ func (l *link) run(ctx context.Context, spec Spec, path string) (Result, error) 
 		return none, errUnsent
 	}
 	start := frame{run: rn, files: s.theirs, req: request{
-		Op: opStart, Run: id, Path: path, Argv: spec.Argv, Dir: spec.Dir, Env: withMarker(spec.Env, l.marker, id),
+		Op: opStart, Run: id, Path: path, Argv: spec.Argv, Dir: spec.Dir, Env: spec.environment(l.marker, id),
 	}}
 	select {
 	case l.out <- start:
@@ -225,7 +226,7 @@ func (l *link) run(ctx context.Context, spec Spec, path string) (Result, error) 
 		s.discard()
 		return none, err
 	}
-	s.pump(spec.Stdin)
+	s.pump(spec)
 	r, err := l.await(ctx, id, rn, spec)
 	res := none
 	s.finish(&res)

@@ -24,6 +24,14 @@ const (
 	// EndWait is how long a task's processes have to die of SIGKILL before
 	// they are given up as stragglers.
 	EndWait = 5 * time.Second
+	// ProgressFD is the descriptor on which a task reports progress.
+	ProgressFD = 3
+	// ProgressVariable tells the task of ProgressFD.
+	ProgressVariable = "YARDMASTER_PROGRESS_FD"
+	// ProgressLineMax bounds a line of progress, in bytes.
+	ProgressLineMax = 1 << 10
+	// ProgressPause is the time between two reads of progress.
+	ProgressPause = 100 * time.Millisecond
 	// pathDefault is searched if the task's environment has no PATH.
 	pathDefault = "/usr/local/bin:/usr/bin:/bin"
 	// markerName is the variable by which a task's processes are recognised.
@@ -66,7 +74,8 @@ type Spec struct {
 	Argv []string
 	// Dir is the working directory. Default: the worker's when the helper started.
 	Dir string
-	// Env is the whole environment, as KEY=VALUE; YARD_EXEC_ID is added.
+	// Env is the whole environment, as KEY=VALUE; YARD_EXEC_ID is added, and
+	// ProgressVariable if Progress is set.
 	Env []string
 	// Stdin is written to the task's stdin, which is then closed. A task
 	// need not read it.
@@ -83,6 +92,13 @@ type Spec struct {
 	// KillNow, when closed, means SIGKILL at once, also during the grace.
 	// Optional; it is there because a context's cause can't change any more.
 	KillNow <-chan struct{}
+	// Progress, if set, gives the task a descriptor ProgressFD, and is called
+	// for each line that it writes there: without its end, not empty, valid
+	// during the call. Of a line longer than ProgressLineMax it gets the first
+	// ProgressLineMax + 1 bytes. The calls come one after the other, the last
+	// before Run returns. At most 32 KiB are read each ProgressPause: a task
+	// that writes more waits in its write.
+	Progress func(line []byte)
 }
 
 // Result says how a task ended. Run fills it as far as it got even beside an error.

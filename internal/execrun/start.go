@@ -31,7 +31,10 @@ func (h *helper) startNext() {
 func (h *helper) startLoop() {
 	for t := range h.starts {
 		d := startDone{task: t}
-		files := []uintptr{uintptr(t.files[0]), uintptr(t.files[1]), uintptr(t.files[2])}
+		files := make([]uintptr, 0, frameFiles)
+		for _, fd := range t.files {
+			files = append(files, uintptr(fd))
+		}
 		d.pid, d.err = syscall.ForkExec(t.req.Path, t.req.Argv, &syscall.ProcAttr{
 			Dir:   t.req.Dir,
 			Env:   t.req.Env,

@@ -13,8 +13,8 @@ import (
 // zombie that keeps its ids), cleaned up, reaped and reported, in that order.
 type task struct {
 	req       request
-	files     []int    // stdin, stdout, stderr until it is started
-	pipes     []pipeID // stdout, stderr
+	files     []int    // its descriptors, from stdin, until it is started
+	pipes     []pipeID // of those it writes to
 	inFlight  bool     // startLoop has it
 	pid       int      // 0 until it is started
 	start     uint64

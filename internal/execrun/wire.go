@@ -20,13 +20,15 @@ const (
 	// frameMax bounds a frame's body, in bytes. The largest is a start.
 	frameMax = ArgvEnvMax + 64<<10
 	// frameFiles is how many descriptors a frame carries at most.
-	frameFiles = 3
+	frameFiles = ProgressFD + 1
+	// standardFiles is how many a start carries at least: stdin, stdout, stderr.
+	standardFiles = 3
 )
 
 type op uint8
 
 const (
-	opStart   op = iota + 1 // request: run it; carries stdin, stdout, stderr
+	opStart   op = iota + 1 // request: run it; carries stdin, stdout, stderr, and where progress is reported if it is
 	opStop                  // request: SIGTERM, after Grace SIGKILL; 0 is SIGKILL at once
 	opReady                 // reply: the helper is set up
 	opStarted               // reply: the task executes as Pid
