@@ -19,6 +19,8 @@ type execHandler struct {
 	runner *execrun.Runner
 	grace  time.Duration
 	env    []string // what is the same for every task
+	// progress: the programs report it.
+	progress bool
 }
 
 func newExecHandler(spec *execSpec, runner *execrun.Runner, grace time.Duration, lookup func(string) (string, bool)) *execHandler {
@@ -44,10 +46,16 @@ func newExecHandler(spec *execSpec, runner *execrun.Runner, grace time.Duration,
 
 // Run implements worker.HandlerFunc.
 func (h *execHandler) Run(ctx context.Context, t *worker.Task) ([]byte, error) {
-	res, err := h.runner.Run(ctx, execrun.Spec{
+	spec := execrun.Spec{
 		Argv: h.argv(t), Dir: h.spec.Dir, Env: h.environment(t), Stdin: t.Payload, StdoutMax: worker.ResultBytesMax,
 		KillGrace: h.grace, KillNow: t.Killed(),
-	})
+	}
+	if h.progress {
+		spec.Progress = (&reporter{say: t.Progress, warn: func(line []byte, why error) {
+			t.Logger().Warn("a line of progress was ignored, as all like it will be", "line", strconv.Quote(string(line)), "why", why)
+		}}).line
+	}
+	res, err := h.runner.Run(ctx, spec)
 	if res.Stragglers != 0 {
 		t.Logger().Warn("processes could not be ended", "left", res.Stragglers)
 	}

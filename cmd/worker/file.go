@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/yardmaster/yardmaster/internal/execrun"
 	"github.com/yardmaster/yardmaster/internal/name"
 	"github.com/yardmaster/yardmaster/internal/settings"
 	"github.com/yardmaster/yardmaster/worker"
@@ -54,6 +55,8 @@ type handlerSpec struct {
 	CPU  bool      `yaml:"cpu"`  // it computes most of the time: it runs in the pool cpu, sized by --cpu-slots
 	Exec *execSpec `yaml:"exec"`
 	HTTP *httpSpec `yaml:"http"`
+	// Progress gives the program a descriptor on which it reports its progress. With Exec alone.
+	Progress bool `yaml:"progress"`
 }
 
 // execSpec is a program. It gets the payload on stdin; its stdout is the result.
@@ -77,7 +80,7 @@ var passEnvDefault = []string{"PATH", "HOME", "LANG", "TZ"}
 
 // fileWords are the file's words for what it is read into.
 var fileWords = settings.Words{
-	"main.handlersFile": "a handlers file (of pools and handlers)", "main.handlerSpec": "a handler (of kind, pool, cpu, and exec or http)",
+	"main.handlersFile": "a handlers file (of pools and handlers)", "main.handlerSpec": "a handler (of kind, pool, cpu, progress, and exec or http)",
 	"[]main.handlerSpec": "a list of handlers", "map[string]main.poolSpec": "pools by name",
 	"main.execSpec": "exec (of argv, dir, pass_env, env and permanent_codes)", "main.httpSpec": "http (of url, content_type and headers)",
 }
@@ -149,6 +152,9 @@ func (h *handlerSpec) check(pools map[string]poolSpec) error {
 	if _, ok := pools[h.Pool]; h.Pool != "" && h.Pool != worker.DefaultPool && h.Pool != worker.CPUPool && !ok {
 		errs = append(errs, fmt.Errorf("pool: %q is not under pools: size it there", h.Pool))
 	}
+	if h.Progress && h.Exec == nil {
+		errs = append(errs, errors.New("progress: only a program can report it: say exec, or drop progress"))
+	}
 	switch {
 	case h.Exec == nil && h.HTTP == nil:
 		errs = append(errs, errors.New("nothing is named to run: say exec or http"))
@@ -188,6 +194,9 @@ func (e *execSpec) check() error {
 	for name := range e.Env {
 		if name == "" || strings.ContainsAny(name, "=\x00") {
 			errs = append(errs, fmt.Errorf("exec.env: %q is no variable's name", name))
+		}
+		if name == execrun.ProgressVariable {
+			errs = append(errs, fmt.Errorf("exec.env: %s is the worker's to set: say progress: true", name))
 		}
 	}
 	for _, c := range e.PermanentCodes {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -29,6 +30,7 @@ pools: {cpu: 2, io: {slots: 7, prefetch: 3}}
 handlers:
 - kind: burn
   cpu: true
+  progress: true
   exec: {argv: [/bin/true]}
 - kind: resize
   pool: cpu
@@ -40,6 +42,7 @@ handlers:
 		t.Fatal(err)
 	}
 	if len(f.Handlers) != 3 || f.Pools["cpu"] != (poolSpec{Slots: 2}) || f.Pools["io"] != (poolSpec{7, 3}) || !f.Handlers[0].CPU ||
+		!f.Handlers[0].Progress || f.Handlers[1].Progress ||
 		f.Handlers[1].Exec.PassEnv == nil || f.Handlers[2].HTTP.URL != "https://example.test/hook?a=b" {
 		t.Errorf("%+v", f)
 	}
@@ -82,6 +85,9 @@ func TestParseHandlersErrors(t *testing.T) {
 		{"label in argv", kind + `  exec: {argv: [sh, "--x={kind}{task}"]}`, []string{"{kind}"}},
 		{"bad names of variables", kind + `  exec: {argv: [a], pass_env: ["A=B", ""], env: {"C=D": x, "": y}}`,
 			[]string{"exec.pass_env", `"A=B"`, "exec.env", `"C=D"`, `""`}},
+		{"the variable that progress sets", kind + "  exec: {argv: [a], env: {YARDMASTER_PROGRESS_FD: '1'}}", []string{"exec.env: YARDMASTER_PROGRESS_FD", "progress: true"}},
+		{"progress of an endpoint", kind + "  progress: true\n  http: {url: 'http://h/'}", []string{"handlers[0]", "progress: only a program", "drop progress"}},
+		{"progress that is no truth value", kind + "  progress: 3\n  exec: {argv: [a]}", []string{"line 3"}},
 		{"bad exit codes", kind + "  exec: {argv: [a], permanent_codes: [0, 256, -1]}", []string{"permanent_codes: 0", "256", "-1", "1 to 255"}},
 		{"no URL", kind + "  http: {}", []string{"http.url"}},
 		{"another scheme", kind + "  http: {url: 'file:///etc/passwd'}", []string{"http.url", "want http://HOST"}},
@@ -112,5 +118,22 @@ func TestShellVariablesStandAsTheyAre(t *testing.T) {
 	}
 	if got := f.Handlers[0].Exec.Argv[2]; got != "echo ${name} ${task}" {
 		t.Errorf("argv %q", got)
+	}
+}
+
+// TestExample: the example's handlers file is one.
+func TestExample(t *testing.T) {
+	data, err := os.ReadFile("../../examples/exec-progress/handlers.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := parseHandlers(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range f.Handlers {
+		if !h.Progress || h.Exec == nil {
+			t.Errorf("kind %s reports no progress", h.Kind)
+		}
 	}
 }

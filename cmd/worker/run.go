@@ -121,7 +121,9 @@ func build(c *config, logger hclog.Logger) (*worker.Worker, *execrun.Runner, err
 			opts = append(opts, worker.InPool(h.Pool))
 		}
 		if h.Exec != nil {
-			w.HandleRaw(h.Kind, newExecHandler(h.Exec, runner, c.killGrace, os.LookupEnv).Run, opts...)
+			e := newExecHandler(h.Exec, runner, c.killGrace, os.LookupEnv)
+			e.progress = h.Progress
+			w.HandleRaw(h.Kind, e.Run, opts...)
 		} else {
 			w.HandleRaw(h.Kind, (&httpHandler{spec: h.HTTP, client: client}).Run, opts...)
 		}
