@@ -3,11 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/pflag"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"github.com/yardmaster/yardmaster/internal/settings"
@@ -26,7 +24,7 @@ type config struct {
 	sessionTTL, stopTimeout                   time.Duration
 	maxTasks                                  uint64
 	diskReserve                               uint64
-	logFormat, logLevel                       string
+	log                                       settings.Log
 	segmentBytes                              int
 }
 
@@ -44,8 +42,7 @@ func flagSet(c *config) *pflag.FlagSet {
 	fs.Uint64Var(&c.diskReserve, "disk-reserve", 1<<30, "free `BYTES` of the data directory's disk below which submits are refused")
 	fs.IntVar(&c.segmentBytes, "log-segment-bytes", 64<<20, "size of a preallocated log segment")
 	fs.DurationVar(&c.stopTimeout, "stop-timeout", 30*time.Second, "an orderly stop may take so long")
-	fs.StringVar(&c.logFormat, "log-format", "text", "text or json")
-	fs.StringVar(&c.logLevel, "log-level", "info", "trace, debug, info, warn or error")
+	c.log.AddFlags(fs)
 	fs.Bool("version", false, "print the version, then exit")
 	settings.AddConfig(fs)
 	return fs
@@ -75,19 +72,8 @@ func (c *config) check() error {
 	if c.stopTimeout < time.Second || c.stopTimeout > time.Hour {
 		errs = append(errs, fmt.Errorf("--stop-timeout is %s: choose 1s to 1h", c.stopTimeout))
 	}
-	if c.logFormat != "text" && c.logFormat != "json" {
-		errs = append(errs, fmt.Errorf("--log-format is %q: choose text or json", c.logFormat))
-	}
-	if hclog.LevelFromString(c.logLevel) == hclog.NoLevel {
-		errs = append(errs, fmt.Errorf("--log-level is %q: choose trace, debug, info, warn or error", c.logLevel))
-	}
+	errs = append(errs, c.log.Check())
 	return errors.Join(errs...)
-}
-
-func (c *config) logger(w io.Writer) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{
-		Name: "coordinator", Level: hclog.LevelFromString(c.logLevel), JSONFormat: c.logFormat == "json", Output: w,
-	})
 }
 
 // source is the process's environment and files.

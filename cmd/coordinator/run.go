@@ -59,7 +59,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "the settings are good")
 		return 0
 	}
-	return serve(c, c.logger(stderr), stderr)
+	return serve(c, c.log.Logger("coordinator", stderr), stderr)
 }
 
 func usage(fs *pflag.FlagSet, w io.Writer) {
@@ -100,7 +100,7 @@ func serve(c *config, logger hclog.Logger, stderr io.Writer) int {
 
 // cannotStart says why, in the one line that people look for; in the log if a program reads it.
 func (s *server) cannotStart(err error) {
-	if s.config.logFormat == "json" {
+	if s.config.log.JSON() {
 		s.logger.Error("cannot start", "error", err)
 	} else {
 		fmt.Fprintf(s.stderr, "coordinator: cannot start: %v\n", err)

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -24,7 +23,7 @@ type config struct {
 	drainTimeout, killGrace time.Duration
 	adminListen             string
 	insecureListen          bool
-	logFormat, logLevel     string
+	log                     settings.Log
 }
 
 func flagSet(c *config) *pflag.FlagSet {
@@ -42,8 +41,7 @@ func flagSet(c *config) *pflag.FlagSet {
 	fs.DurationVar(&c.killGrace, "kill-grace", worker.KillGraceDefault, "between SIGTERM and SIGKILL of a program")
 	fs.StringVar(&c.adminListen, "admin-listen", "", "`ADDRESS` for HTTP: /metrics, /healthz, /readyz, /debug/pprof; empty: none")
 	fs.BoolVar(&c.insecureListen, "insecure-listen", false, "allow --admin-listen beyond loopback, without TLS")
-	fs.StringVar(&c.logFormat, "log-format", "text", "text or json")
-	fs.StringVar(&c.logLevel, "log-level", "info", "trace, debug, info, warn or error")
+	c.log.AddFlags(fs)
 	fs.Bool("version", false, "print the version, then exit")
 	settings.AddConfig(fs)
 	return fs
@@ -80,19 +78,8 @@ func (c *config) check() error {
 	if c.drainTimeout < 0 || c.killGrace < 0 {
 		errs = append(errs, errors.New("--drain-timeout and --kill-grace can't be negative"))
 	}
-	if c.logFormat != "text" && c.logFormat != "json" {
-		errs = append(errs, fmt.Errorf("--log-format is %q: choose text or json", c.logFormat))
-	}
-	if hclog.LevelFromString(c.logLevel) == hclog.NoLevel {
-		errs = append(errs, fmt.Errorf("--log-level is %q: choose trace, debug, info, warn or error", c.logLevel))
-	}
+	errs = append(errs, c.log.Check())
 	return errors.Join(errs...)
-}
-
-func (c *config) logger(w io.Writer) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{
-		Name: "worker", Level: hclog.LevelFromString(c.logLevel), JSONFormat: c.logFormat == "json", Output: w,
-	})
 }
 
 func (c *config) worker(f *handlersFile, logger hclog.Logger) worker.Config {

@@ -53,7 +53,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err := c.check(); err != nil {
 		return usage(err)
 	}
-	logger := c.logger(stderr)
+	logger := c.log.Logger("worker", stderr)
 	w, runner, err := build(c, logger)
 	if err != nil {
 		return usage(err)
@@ -67,7 +67,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if c.adminListen != "" { // before anything runs that would have to be stopped
 		if lis, err = settings.Listen("admin-listen", c.adminListen); err != nil {
 			_ = runner.Close(context.Background())
-			if c.logFormat == "json" {
+			if c.log.JSON() {
 				logger.Error("cannot start", "error", err)
 			} else {
 				fmt.Fprintf(stderr, "worker: cannot start: %v\n", err)
