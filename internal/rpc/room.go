@@ -15,7 +15,7 @@ import (
 // Bounds of waiting for room.
 const (
 	SubmitWaitMax      = 30 * time.Second // of a caller without a deadline
-	SubmitWaiters      = 1000             // submits that wait at once; the next is refused
+	SubmitWaiters      = 1000             // submits that wait at once; of more, the newest of who has most of them is refused
 	SubmitWaitersBytes = 64 << 20         // their size
 	RoomPatience       = time.Second      // of a waiter that others overtake, see roomLine
 	roomLook           = 100 * time.Millisecond
@@ -31,7 +31,7 @@ const (
 // is refused: it may be the repeat of one that was carried out.
 type room struct {
 	s       *Server
-	waiting atomic.Int64 // len of line: read without the lock by submits that find nobody waiting
+	waiting atomic.Int64 // waiters in line: read without the lock by submits that find nobody waiting
 
 	mu       sync.Mutex
 	line     *roomLine
@@ -80,7 +80,7 @@ func isFull(code scheduler.Code) bool {
 func (r *room) wait(ctx context.Context, x *submission, refused *engine.Result) (engine.Result, error) {
 	w := &waiter{
 		producer: x.producer, need: needOf(x.cmd.Submit.Tasks), total: uint64(len(x.cmd.Submit.Tasks)), bytes: x.bytes,
-		let: make(chan struct{}, 1),
+		let: make(chan struct{}, 1), out: make(chan struct{}),
 	}
 	left := r.patience(ctx, x.bounded)
 	if left <= 0 || r.never(w) || !r.enter(w) {
@@ -101,6 +101,8 @@ func (r *room) wait(ctx context.Context, x *submission, refused *engine.Result) 
 		case <-r.s.streamsEnd.Done():
 			return engine.Result{}, errEnded
 		case <-timer.C:
+			return r.lastTry(ctx, x, refused)
+		case <-w.out:
 			return r.lastTry(ctx, x, refused)
 		case <-w.let:
 		}
@@ -163,7 +165,7 @@ func (r *room) enter(w *waiter) bool {
 	if !r.line.enter(w) {
 		return false
 	}
-	r.waiting.Add(1)
+	r.waiting.Store(int64(r.line.places.waiters))
 	if !r.watching {
 		r.watching = true
 		r.s.loops.Go(r.watch)
@@ -174,8 +176,10 @@ func (r *room) enter(w *waiter) bool {
 func (r *room) leave(w *waiter) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.line.leave(w)
-	r.waiting.Add(-1)
+	if !w.isOut() {
+		r.line.leave(w)
+	}
+	r.waiting.Store(int64(r.line.places.waiters))
 }
 
 // back says that a try has failed.
@@ -192,7 +196,7 @@ func (r *room) watch() {
 	for {
 		<-timer.C
 		r.mu.Lock()
-		if r.line.waiters == 0 {
+		if r.line.places.waiters == 0 {
 			r.watching = false
 			r.mu.Unlock()
 			return

@@ -24,8 +24,8 @@ type roomLine struct {
 	byKey     map[string]*producerLine
 	gates     map[string]*gate // by bound: a queue's name, or "" for the tasks in all
 	wanted    map[string]int   // by queue: waiters that need it
-	waiters   int
-	bytes     int
+	places    places           // taken
+	most      places           // bound of those taken
 	arrivals  uint64
 }
 
@@ -33,6 +33,7 @@ type roomLine struct {
 type producerLine struct {
 	key     string
 	waiters []*waiter // in order of arrival
+	places  places    // that they take
 }
 
 // queueNeed is how many tasks a submit adds to a queue.
@@ -48,9 +49,11 @@ type waiter struct {
 	total    uint64
 	bytes    int
 	let      chan struct{} // room for one: it may try now
+	out      chan struct{} // closed: its place was given to another producer's
 	arrival  uint64        // order of arrival
 	trying   bool          // its room is spoken for until it is back or leaves
 	holds    int           // how often room was kept for it
+	yields   bool          // it is about to give its place to a newcomer
 }
 
 // gate is where waiters meet one bound.
@@ -90,16 +93,18 @@ func (c *roomCounts) take(w *waiter) {
 }
 
 func newRoomLine() *roomLine {
-	return &roomLine{byKey: map[string]*producerLine{}, gates: map[string]*gate{}, wanted: map[string]int{}}
+	return &roomLine{
+		byKey: map[string]*producerLine{}, gates: map[string]*gate{}, wanted: map[string]int{},
+		most: places{SubmitWaiters, SubmitWaitersBytes},
+	}
 }
 
-// enter puts a waiter at the end of its producer's line. False: the bounds on waiters are met.
+// enter puts a waiter at the end of its producer's line, if need be in place of others', who are told. False: the bounds on
+// waiters are met, and no other producer has so much that it should give way.
 func (l *roomLine) enter(w *waiter) bool {
-	if l.waiters >= SubmitWaiters || l.bytes+w.bytes > SubmitWaitersBytes {
+	if !l.makePlace(w) {
 		return false
 	}
-	l.waiters++
-	l.bytes += w.bytes
 	l.arrivals++
 	w.arrival = l.arrivals
 	p := l.byKey[w.producer]
@@ -109,6 +114,8 @@ func (l *roomLine) enter(w *waiter) bool {
 		l.producers = append(l.producers, p)
 	}
 	p.waiters = append(p.waiters, w)
+	l.places.add(w, 1)
+	p.places.add(w, 1)
 	for _, n := range w.need {
 		l.wanted[n.queue]++
 	}
@@ -117,9 +124,9 @@ func (l *roomLine) enter(w *waiter) bool {
 
 // leave takes a waiter out.
 func (l *roomLine) leave(w *waiter) {
-	l.waiters--
-	l.bytes -= w.bytes
 	p := l.byKey[w.producer]
+	l.places.add(w, -1)
+	p.places.add(w, -1)
 	p.waiters = slices.DeleteFunc(p.waiters, func(o *waiter) bool { return o == w })
 	if len(p.waiters) == 0 {
 		delete(l.byKey, p.key)
@@ -130,7 +137,7 @@ func (l *roomLine) leave(w *waiter) {
 			delete(l.wanted, n.queue)
 		}
 	}
-	if l.waiters == 0 {
+	if l.places.waiters == 0 {
 		clear(l.gates)
 	}
 }

@@ -28,7 +28,7 @@ func (r *lineRig) enter(producer string, tasks uint64) *waiter {
 }
 
 func (r *lineRig) enterFor(producer, queue string, tasks uint64) *waiter {
-	w := &waiter{producer: producer, need: []queueNeed{{queue, tasks}}, total: tasks, let: make(chan struct{}, 1)}
+	w := &waiter{producer: producer, need: []queueNeed{{queue, tasks}}, total: tasks, let: make(chan struct{}, 1), out: make(chan struct{})}
 	r.name[w] = fmt.Sprintf("%s%d", producer, tasks)
 	if !r.line.enter(w) {
 		return nil
@@ -94,7 +94,7 @@ func TestALargeBatchIsNotStarved(t *testing.T) {
 	large := r.enter("large", 100)
 	small, longest, idle := 0, time.Duration(0), time.Duration(0)
 	for range 10_000 { // 10 tasks a second end
-		for r.line.waiters < 5 {
+		for r.line.places.waiters < 5 {
 			r.enter("small", 1)
 		}
 		before := len(r.got)
@@ -130,7 +130,7 @@ func TestALargeBatchWithoutHopeLeavesRoom(t *testing.T) {
 	let := 0
 	const looks = 3000
 	for range looks {
-		for r.line.waiters < 5 {
+		for r.line.places.waiters < 5 {
 			r.enter("small", 1)
 		}
 		before := len(r.got)
@@ -165,7 +165,7 @@ func TestAHoldLeavesOtherQueuesAlone(t *testing.T) {
 
 func TestTheTotalHoldsEverybody(t *testing.T) {
 	l := newRoomLine()
-	w := &waiter{producer: "a", need: []queueNeed{{"q", 5}}, total: 5, let: make(chan struct{}, 1)}
+	w := &waiter{producer: "a", need: []queueNeed{{"q", 5}}, total: 5, let: make(chan struct{}, 1), out: make(chan struct{})}
 	l.enter(w)
 	l.look(time.Unix(1, 0), &roomCounts{total: 4, queues: map[string]uint64{"q": 100}})
 	if !l.wants([]queueNeed{{"other", 1}}) {
@@ -180,8 +180,8 @@ func TestTheTotalHoldsEverybody(t *testing.T) {
 // TestTriesSpeakForTheirRoom: what is being tried isn't given away twice, and comes back with a failed try.
 func TestTriesSpeakForTheirRoom(t *testing.T) {
 	l := newRoomLine()
-	a := &waiter{producer: "a", need: []queueNeed{{"q", 3}}, total: 3, let: make(chan struct{}, 1)}
-	b := &waiter{producer: "b", need: []queueNeed{{"q", 3}}, total: 3, let: make(chan struct{}, 1)}
+	a := &waiter{producer: "a", need: []queueNeed{{"q", 3}}, total: 3, let: make(chan struct{}, 1), out: make(chan struct{})}
+	b := &waiter{producer: "b", need: []queueNeed{{"q", 3}}, total: 3, let: make(chan struct{}, 1), out: make(chan struct{})}
 	l.enter(a)
 	l.enter(b)
 	look := func() int { return l.look(time.Unix(1, 0), &roomCounts{total: 9, queues: map[string]uint64{"q": 5}}) }
@@ -201,7 +201,7 @@ func TestWaitersAreBounded(t *testing.T) {
 	r := newLineRig(0)
 	var last *waiter
 	for i := range SubmitWaiters {
-		if last = r.enter(fmt.Sprint(i%7), 1); last == nil {
+		if last = r.enter(fmt.Sprint(i), 1); last == nil {
 			t.Fatal("too few")
 		}
 	}
@@ -229,7 +229,7 @@ func TestRoomLineAtRandom(t *testing.T) {
 			switch rnd.IntN(4) {
 			case 0, 1:
 				n := 1 + rnd.Uint64N(20)
-				w := &waiter{producer: fmt.Sprint(rnd.IntN(4)), need: []queueNeed{{fmt.Sprint(rnd.IntN(3)), n}}, total: n, bytes: 1, let: make(chan struct{}, 1)}
+				w := &waiter{producer: fmt.Sprint(rnd.IntN(4)), need: []queueNeed{{fmt.Sprint(rnd.IntN(3)), n}}, total: n, bytes: 1, let: make(chan struct{}, 1), out: make(chan struct{})}
 				if l.enter(w) {
 					in = append(in, w)
 				}
@@ -272,8 +272,8 @@ func TestRoomLineAtRandom(t *testing.T) {
 					t.Fatalf("seed %d, step %d: %d tasks try for %d places", seed, step, sum, total)
 				}
 			}
-			if l.waiters != len(in) || l.bytes != len(in) || len(l.byKey) != len(l.producers) {
-				t.Fatalf("seed %d, step %d: %d waiters of %d", seed, step, l.waiters, len(in))
+			if l.places != (places{len(in), len(in)}) || len(l.byKey) != len(l.producers) {
+				t.Fatalf("seed %d, step %d: %d waiters of %d", seed, step, l.places.waiters, len(in))
 			}
 			for _, g := range l.gates {
 				if g.holder != nil && !l.standing(g.holder) && !g.holder.trying {
