@@ -29,7 +29,7 @@ func TestExecProgress(t *testing.T) {
 `), "--slots", "2")
 	c.workers(cl, 1)
 	const script = `
-fd=$YARDMASTER_PROGRESS_FD
+fd=$YARD_PROGRESS_FD
 until_open() { while [ ! -e "$1" ]; do sleep 0.01; done; }
 echo "25.5% a quarter" >&"$fd"
 until_open "$TEXT"
@@ -38,7 +38,7 @@ until_open "$END"
 echo result
 `
 	id := submit(t, cl, client.Task{Kind: "tell", Payload: []byte(script)})[0]
-	mute := submit(t, cl, client.Task{Kind: "mute", Payload: []byte(`echo "${YARDMASTER_PROGRESS_FD-none}"; [ -e /proc/self/fd/3 ] || echo closed`)})
+	mute := submit(t, cl, client.Task{Kind: "mute", Payload: []byte(`echo "${YARD_PROGRESS_FD-none}"; [ -e /proc/self/fd/3 ] || echo closed`)})
 	shell := start(t, "yardctl", nil, program("yardctl"), "--addr", c.addr, "task", "watch", strconv.FormatUint(id, 10), "-o", "json")
 	shows := func(permille uint32, text string) func() bool {
 		return func() bool {

@@ -85,7 +85,7 @@ func TestParseHandlersErrors(t *testing.T) {
 		{"label in argv", kind + `  exec: {argv: [sh, "--x={kind}{task}"]}`, []string{"{kind}"}},
 		{"bad names of variables", kind + `  exec: {argv: [a], pass_env: ["A=B", ""], env: {"C=D": x, "": y}}`,
 			[]string{"exec.pass_env", `"A=B"`, "exec.env", `"C=D"`, `""`}},
-		{"the variable that progress sets", kind + "  exec: {argv: [a], env: {YARDMASTER_PROGRESS_FD: '1'}}", []string{"exec.env: YARDMASTER_PROGRESS_FD", "progress: true"}},
+		{"the variable that progress sets", kind + "  exec: {argv: [a], env: {YARD_PROGRESS_FD: '1'}}", []string{"exec.env: YARD_PROGRESS_FD", "progress: true"}},
 		{"progress of an endpoint", kind + "  progress: true\n  http: {url: 'http://h/'}", []string{"handlers[0]", "progress: only a program", "drop progress"}},
 		{"progress that is no truth value", kind + "  progress: 3\n  exec: {argv: [a]}", []string{"line 3"}},
 		{"bad exit codes", kind + "  exec: {argv: [a], permanent_codes: [0, 256, -1]}", []string{"permanent_codes: 0", "256", "-1", "1 to 255"}},

@@ -71,7 +71,7 @@ func progressOf(t *testing.T, r *Runner, script string) (lines []string, res Res
 func TestProgress(t *testing.T) {
 	r := newRunner(t, Options{})
 	t.Run("by the descriptor that the variable names", func(t *testing.T) {
-		got, res := progressOf(t, r, `echo "1 one" >&3; echo out; echo "2 two" >&"$YARDMASTER_PROGRESS_FD"; env | grep -c ^YARDMASTER_PROGRESS_FD=`)
+		got, res := progressOf(t, r, `echo "1 one" >&3; echo out; echo "2 two" >&"$YARD_PROGRESS_FD"; env | grep -c ^YARD_PROGRESS_FD=`)
 		if !slices.Equal(got, []string{"1 one", "2 two"}) || string(res.Stdout) != "out\n1\n" {
 			t.Errorf("%q, stdout %q", got, res.Stdout)
 		}
@@ -97,7 +97,7 @@ func TestProgress(t *testing.T) {
 		}
 	})
 	t.Run("not asked for", func(t *testing.T) {
-		spec := sh(`echo ${YARDMASTER_PROGRESS_FD-none}; [ -e /proc/self/fd/3 ] || echo closed`)
+		spec := sh(`echo ${YARD_PROGRESS_FD-none}; [ -e /proc/self/fd/3 ] || echo closed`)
 		spec.Env = append(spec.Env, ProgressVariable+"=99")
 		if res := mustRun(t, r, spec); string(res.Stdout) != "none\nclosed\n" {
 			t.Errorf("stdout %q", res.Stdout)

@@ -27,7 +27,7 @@ const (
 	// ProgressFD is the descriptor on which a task reports progress.
 	ProgressFD = 3
 	// ProgressVariable tells the task of ProgressFD.
-	ProgressVariable = "YARDMASTER_PROGRESS_FD"
+	ProgressVariable = "YARD_PROGRESS_FD"
 	// ProgressLineMax bounds a line of progress, in bytes.
 	ProgressLineMax = 1 << 10
 	// ProgressPause is the time between two reads of progress.
