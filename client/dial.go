@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
+
+	"github.com/yardmaster/yardmaster/internal/wire"
 )
 
 // Settings of connections.
@@ -62,7 +64,8 @@ func (c *Client) dial(cfg Config) error {
 			Backoff:           grpcbackoff.Config{BaseDelay: ReconnectMin, Multiplier: 2, Jitter: 0.5, MaxDelay: ReconnectMax},
 			MinConnectTimeout: ConnectTimeout,
 		}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(sendBytesMax), grpc.MaxCallRecvMsgSize(receiveBytesMax)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(sendBytesMax), grpc.MaxCallRecvMsgSize(receiveBytesMax),
+			grpc.ForceCodecV2(wire.New())),
 		grpc.WithDisableRetry(), // what is repeated is decided here, not by a service config
 		grpc.WithUserAgent("yardmaster-go"),
 	}

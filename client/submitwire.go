@@ -1,12 +1,12 @@
 package client
 
 import (
-	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
+	"github.com/yardmaster/yardmaster/internal/wire"
 )
 
 // Numbers of the fields that are written by hand here; a test holds them against the generated code.
@@ -48,14 +48,14 @@ func (m *encodedSubmit) buffers() (mem.BufferSlice, error) {
 	return append(mem.BufferSlice{mem.SliceBuffer(head)}, all...), nil
 }
 
-// submitCodec is gRPC's codec of protobuf, which takes an encodedSubmit as well.
-type submitCodec struct{ encoding.CodecV2 }
+// submitCodec is the connection's codec, which takes an encodedSubmit as well.
+type submitCodec struct{ wire.Codec }
 
-func newSubmitCodec() submitCodec { return submitCodec{encoding.GetCodecV2("proto")} }
+func newSubmitCodec() submitCodec { return submitCodec{wire.New()} }
 
 func (c submitCodec) Marshal(v any) (mem.BufferSlice, error) {
 	if m, ok := v.(*encodedSubmit); ok {
 		return m.buffers()
 	}
-	return c.CodecV2.Marshal(v)
+	return c.Codec.Marshal(v)
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
+	"github.com/yardmaster/yardmaster/internal/wire"
 	"github.com/yardmaster/yardmaster/internal/workercore"
 )
 
@@ -43,7 +44,8 @@ func dialGRPC(more []grpc.DialOption) dialer {
 	opts := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageBytesMax), grpc.MaxCallSendMsgSize(messageBytesMax)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageBytesMax), grpc.MaxCallSendMsgSize(messageBytesMax),
+			grpc.ForceCodecV2(wire.New())),
 		grpc.WithDisableRetry(),
 	}, more...)
 	return func(ctx context.Context, address string) (session, io.Closer, error) {

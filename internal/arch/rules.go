@@ -49,7 +49,7 @@ func Rules() []Rule {
 var namedPackages = []string{
 	"client", "cmd", "gen", "worker",
 	"internal/batch", "internal/consensus", "internal/engine", "internal/rpc",
-	"internal/scheduler", "internal/session", "internal/store", "internal/workercore",
+	"internal/scheduler", "internal/session", "internal/store", "internal/wire", "internal/workercore",
 }
 
 // purePackages are the core and the step machines, each with the packages of
@@ -175,7 +175,7 @@ var bboltRule = confined{
 
 var grpcRule = confined{
 	path:    "google.golang.org/grpc",
-	allowed: []string{"internal/rpc", "client", "worker", "cmd", "gen", "tests", "bench"},
+	allowed: []string{"internal/rpc", "internal/wire", "client", "worker", "cmd", "gen", "tests", "bench"},
 	cure:    "Return an error or value of your own; internal/rpc (or the SDK) maps it to gRPC.",
 }
 

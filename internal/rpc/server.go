@@ -19,6 +19,7 @@ import (
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/engine"
 	"github.com/yardmaster/yardmaster/internal/session"
+	"github.com/yardmaster/yardmaster/internal/wire"
 )
 
 // Bounds and defaults of the server.
@@ -133,6 +134,7 @@ func (s *Server) register() {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: KeepaliveTime, Timeout: KeepaliveTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: KeepaliveMinTime, PermitWithoutStream: true}),
 		grpc.MaxRecvMsgSize(messageBytesMax),
+		grpc.ForceServerCodecV2(wire.New()),
 		grpc.MaxConcurrentStreams(ConnStreamsMax),
 		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.WaitForHandlers(true),
