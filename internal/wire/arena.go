@@ -6,28 +6,28 @@ const (
 	slabChunk  = 64       // elements taken at a time
 )
 
-// arena copies bytes into chunks, at one allocation for many. What still holds a part keeps its chunk, and no more.
+// arena copies parts of what was received. It copies a piece at a time, with whatever stands between the parts: that is one
+// allocation, which needn't be cleared first, and one move for many of them. What still holds a part keeps its piece, and no
+// more.
 type arena struct {
-	chunk []byte
-	most  int // no more bytes than this are still to come
+	chunk []byte // a copy of what stands at data[from:to]
+	from  int
+	to    int
 }
 
-// keep copies data. Nobody may append to the copy in place; it has no room. The copy of nothing is nil.
-func (a *arena) keep(data []byte) []byte {
-	if len(data) == 0 {
+// keep copies what stands at data[from:to], where from never goes back. The copy has no room to grow into. The copy of
+// nothing is nil.
+func (a *arena) keep(data []byte, from, to int) []byte {
+	switch {
+	case from == to:
 		return nil
+	case to-from > arenaShare:
+		return append([]byte(nil), data[from:to]...)
+	case to > a.to:
+		a.from, a.to = from, min(from+arenaChunk, len(data))
+		a.chunk = append([]byte(nil), data[a.from:a.to]...)
 	}
-	if len(data) > arenaShare {
-		a.most -= len(data)
-		return append([]byte(nil), data...)
-	}
-	if cap(a.chunk)-len(a.chunk) < len(data) {
-		a.chunk = make([]byte, 0, min(arenaChunk, a.most))
-	}
-	a.most -= len(data)
-	from := len(a.chunk)
-	a.chunk = append(a.chunk, data...)
-	return a.chunk[from:len(a.chunk):len(a.chunk)]
+	return a.chunk[from-a.from : to-a.from : to-a.from]
 }
 
 // slab makes elements, at one allocation for many. What still holds one keeps its chunk, and no more.

@@ -33,12 +33,12 @@ func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !handles(v) {
 		return c.generated.Unmarshal(data, v)
 	}
-	whole := data.MaterializeToBuffer(&buffers)
-	defer whole.Free()
-	if decode(whole.ReadOnlyData(), v) {
+	received := data.MaterializeToBuffer(&buffers)
+	defer received.Free()
+	if decode(received.ReadOnlyData(), v) {
 		return nil
 	}
-	return c.generated.Unmarshal(mem.BufferSlice{whole}, v)
+	return c.generated.Unmarshal(mem.BufferSlice{received}, v)
 }
 
 // handles reports whether decode knows the message.
@@ -54,8 +54,8 @@ func handles(v any) bool {
 
 // decode decodes a message that comes in masses in its usual form. False: it isn't one, and what v holds is of no use.
 func decode(data []byte, v any) bool {
-	d := decoder{arena: arena{most: len(data)}}
-	c := cursor{data: data}
+	var d decoder
+	c := whole(data)
 	switch m := v.(type) {
 	case *yardmasterv1.SubmitRequest:
 		m.Reset()

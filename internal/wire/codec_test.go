@@ -76,24 +76,42 @@ func TestLongListsAreLeft(t *testing.T) {
 
 // A value that is held keeps a small piece of memory, however large its message was; none can grow into its neighbour.
 func TestArenaSharesLittle(t *testing.T) {
-	a := arena{most: 1 << 20}
-	for i := range 400 {
-		v := a.keep(bytes.Repeat([]byte{byte(i)}, i*20+1))
+	data := make([]byte, 1<<20)
+	for i := range data {
+		data[i] = byte(i >> 8)
+	}
+	var a arena
+	var from, shared, pieces int
+	for i := 1; from+i*21 < len(data); i++ {
+		to, before := from+i*20, a.to
+		v := a.keep(data, from, to)
+		if !bytes.Equal(v, data[from:to]) {
+			t.Fatalf("%d bytes at %d aren't what stands there", len(v), from)
+		}
 		if cap(v) != len(v) && len(v) <= arenaShare {
 			t.Fatalf("%d bytes have room for %d", len(v), cap(v))
 		}
-		if cap(a.chunk) > arenaChunk {
-			t.Fatalf("a piece of %d bytes, want at most %d", cap(a.chunk), arenaChunk)
+		if len(a.chunk) > arenaChunk {
+			t.Fatalf("a piece of %d bytes, want at most %d", len(a.chunk), arenaChunk)
 		}
-		if shared := len(a.chunk) > 0 && &a.chunk[len(a.chunk)-1] == &v[len(v)-1]; shared != (len(v) <= arenaShare) {
-			t.Fatalf("%d bytes share memory: %v", len(v), shared)
+		if in := from >= a.from && to <= a.to; in != (len(v) <= arenaShare) {
+			t.Fatalf("%d bytes share memory: %v", len(v), in)
+		} else if in {
+			shared++
 		}
+		if a.to != before {
+			pieces++
+		}
+		from += i * 21
 	}
-	small := arena{most: 100}
-	if small.keep(make([]byte, 10)); cap(small.chunk) != 100 {
-		t.Errorf("a message of 100 bytes takes a piece of %d", cap(small.chunk))
+	if shared != 204 || pieces > shared/3 {
+		t.Errorf("%d parts share %d pieces", shared, pieces)
 	}
-	if v := small.keep([]byte{}); v != nil {
+	var small arena
+	if v := small.keep(data[:100], 10, 20); len(small.chunk) != 90 || v == nil {
+		t.Errorf("a message of 100 bytes takes a piece of %d", len(small.chunk))
+	}
+	if v := small.keep(data, 20, 20); v != nil {
 		t.Errorf("nothing is kept as %#v", v)
 	}
 }

@@ -16,8 +16,9 @@ const (
 // which reads every form. It moves an index, not the slice: a pointer written at each step costs a write barrier while the
 // garbage collector marks.
 type cursor struct {
-	data   []byte
-	at     int    // the rest is data[at:]
+	data   []byte // the whole of what was received
+	at     int    // the rest of this message is data[at:end]
+	end    int
 	many   uint32 // bits of the numbers that may come several times
 	seen   uint32 // bits of the numbers that have come
 	num    protowire.Number
@@ -27,13 +28,13 @@ type cursor struct {
 
 // next goes on to the next field. False: there is none, or the message is spoilt.
 func (c *cursor) next() bool {
-	if c.at >= len(c.data) || c.spoilt {
+	if c.at >= c.end || c.spoilt {
 		return false
 	}
 	tag := uint(c.data[c.at])
 	c.at++
 	if tag >= 0x80 {
-		if c.at >= len(c.data) || c.data[c.at] >= 0x80 {
+		if c.at >= c.end || c.data[c.at] >= 0x80 {
 			c.spoilt = true
 			return false
 		}
@@ -60,7 +61,7 @@ func (c *cursor) uint() uint64 {
 }
 
 func (c *cursor) varint() uint64 {
-	if c.at < len(c.data) && c.data[c.at] < 0x80 {
+	if c.at < c.end && c.data[c.at] < 0x80 {
 		c.at++
 		return uint64(c.data[c.at-1])
 	}
@@ -68,7 +69,7 @@ func (c *cursor) varint() uint64 {
 }
 
 func (c *cursor) longVarint() uint64 {
-	v, n := protowire.ConsumeVarint(c.data[c.at:])
+	v, n := protowire.ConsumeVarint(c.data[c.at:c.end])
 	if n < 0 {
 		c.spoilt = true
 		return 0
@@ -77,20 +78,25 @@ func (c *cursor) longVarint() uint64 {
 	return v
 }
 
-// bytes returns a part of the message.
-func (c *cursor) bytes() []byte {
+// part passes over a part of the message and says where it stands in data.
+func (c *cursor) part() (from, to int) {
 	if c.typ != protowire.BytesType {
 		c.spoilt = true
-		return nil
+		return 0, 0
 	}
 	size := c.varint()
-	if c.spoilt || size > uint64(len(c.data)-c.at) {
+	if c.spoilt || size > uint64(c.end-c.at) {
 		c.spoilt = true
-		return nil
+		return 0, 0
 	}
-	from := c.at
 	c.at += int(size)
-	return c.data[from:c.at:c.at]
+	return c.at - int(size), c.at
+}
+
+// bytes returns a part of the message.
+func (c *cursor) bytes() []byte {
+	from, to := c.part()
+	return c.data[from:to]
 }
 
 // text returns a string, if possible the last one: neighbours in a list often have the same.
@@ -107,8 +113,14 @@ func (c *cursor) text(last *string) string {
 	return *last
 }
 
+// whole is a cursor over what was received.
+func whole(data []byte) cursor { return cursor{data: data, end: len(data)} }
+
 // inner is a cursor over a message within.
-func (c *cursor) inner(many uint32) cursor { return cursor{data: c.bytes(), many: many} }
+func (c *cursor) inner(many uint32) cursor {
+	from, to := c.part()
+	return cursor{data: c.data, at: from, end: to, many: many}
+}
 
 // leave ends the reading of a message within.
 func (c *cursor) leave(x *cursor) { c.spoilt = c.spoilt || x.spoilt }
@@ -144,7 +156,7 @@ func (c *cursor) count() int {
 		if rest.typ == protowire.VarintType {
 			rest.varint()
 		} else {
-			rest.bytes()
+			rest.part()
 		}
 		if !rest.next() {
 			break
@@ -158,17 +170,17 @@ func (c *cursor) count() int {
 func numbers[T uint32 | uint64](c *cursor) []T {
 	x := c.inner(0)
 	n := 0
-	for _, b := range x.data {
+	for _, b := range x.data[x.at:x.end] {
 		if b < 0x80 {
 			n++
 		}
 	}
 	if n == 0 {
-		c.spoilt = c.spoilt || len(x.data) > 0
+		c.spoilt = c.spoilt || x.at < x.end
 		return nil
 	}
 	list := make([]T, 0, n)
-	for x.at < len(x.data) && !x.spoilt {
+	for x.at < x.end && !x.spoilt {
 		list = append(list, T(x.varint()))
 	}
 	c.leave(&x)

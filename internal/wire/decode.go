@@ -23,6 +23,12 @@ type decoder struct {
 	times    slab[timestamppb.Timestamp]
 }
 
+// keep returns a copy of a part of the message.
+func (d *decoder) keep(c *cursor) []byte {
+	from, to := c.part()
+	return d.arena.keep(c.data, from, to)
+}
+
 func (d *decoder) span(c *cursor) *durationpb.Duration {
 	m := d.spans.take(d.left)
 	c.pair(&m.Seconds, &m.Nanos)

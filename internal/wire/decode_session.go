@@ -108,7 +108,7 @@ func (d *decoder) succeeded(c *cursor, m *yardmasterv1.Succeeded) {
 	x := c.inner(0)
 	for x.next() {
 		if x.num == 1 {
-			m.Result = d.arena.keep(x.bytes())
+			m.Result = d.keep(&x)
 		} else {
 			x.spoilt = true
 		}
@@ -168,7 +168,7 @@ func (d *decoder) lease(c *cursor, m *yardmasterv1.TaskLease) {
 		case 4:
 			m.Queue = x.text(&d.queue)
 		case 5:
-			m.Payload = d.arena.keep(x.bytes())
+			m.Payload = d.keep(&x)
 		case 6:
 			m.Attempt = uint32(x.uint())
 		case 7:

@@ -46,7 +46,7 @@ func (d *decoder) producer(c *cursor, m *yardmasterv1.Producer) {
 	for x.next() {
 		switch x.num {
 		case 1:
-			m.Id = d.arena.keep(x.bytes())
+			m.Id = d.keep(&x)
 		case 2:
 			m.Number = x.uint()
 		case 3:
@@ -67,7 +67,7 @@ func (d *decoder) taskSpec(c *cursor, m *yardmasterv1.TaskSpec) {
 		case 2:
 			m.Queue = x.text(&d.queue)
 		case 3:
-			m.Payload = d.arena.keep(x.bytes())
+			m.Payload = d.keep(&x)
 		case 4:
 			m.Priority = int32(protowire.DecodeZigZag(x.uint() & (1<<32 - 1)))
 		case 5:

@@ -62,21 +62,30 @@ func (w *writer) room(n int) []byte {
 }
 
 func (w *writer) varint(v uint64) {
-	if v < 0x80 {
-		w.room(1)[0] = byte(v)
-		return
+	n := protowire.SizeVarint(v)
+	b := w.room(n)
+	for i := range n - 1 {
+		b[i] = byte(v) | 0x80
+		v >>= 7
 	}
-	protowire.AppendVarint(w.room(protowire.SizeVarint(v))[:0], v)
+	b[n-1] = byte(v)
 }
 
-func (w *writer) tag(num protowire.Number, typ protowire.Type) {
-	w.varint(protowire.EncodeTag(num, typ))
+// head writes a tag and what stands right behind it: a number or a length. Both are most often of one byte.
+func (w *writer) head(num protowire.Number, typ protowire.Type, v uint64) {
+	tag := protowire.EncodeTag(num, typ)
+	if tag|v < 0x80 {
+		b := w.room(2)
+		b[0], b[1] = byte(tag), byte(v)
+		return
+	}
+	w.varint(v)
+	w.varint(tag)
 }
 
 func (w *writer) uint(num protowire.Number, v uint64) {
 	if v != 0 {
-		w.varint(v)
-		w.tag(num, protowire.VarintType)
+		w.head(num, protowire.VarintType, v)
 	}
 }
 
@@ -102,8 +111,7 @@ func (w *writer) textAlways(num protowire.Number, s string) {
 
 // close makes what was written since the size was `from` the content of a field.
 func (w *writer) close(num protowire.Number, from int) {
-	w.varint(uint64(w.size() - from))
-	w.tag(num, protowire.BytesType)
+	w.head(num, protowire.BytesType, uint64(w.size()-from))
 }
 
 // plain spoils the message if one of its parts has unknown fields.
