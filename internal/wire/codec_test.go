@@ -74,6 +74,24 @@ func TestLongListsAreLeft(t *testing.T) {
 	}
 }
 
+// A message is written whole wherever the writer's memory ends.
+func TestWriterGrows(t *testing.T) {
+	m := &yardmasterv1.SubmitRequest{
+		Tasks:    []*yardmasterv1.TaskSpec{{Kind: "k", Payload: bytes.Repeat([]byte{7}, 150)}, {IdempotencyKey: "a key"}},
+		Producer: &yardmasterv1.Producer{Id: make([]byte, 16), Number: 1 << 40},
+	}
+	want, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range len(want) + 2 {
+		w := &writer{buf: make([]byte, n), at: n}
+		if !w.encode(m) || !bytes.Equal(w.message(), want) {
+			t.Fatalf("with %d bytes at first: %x, want %x", n, w.message(), want)
+		}
+	}
+}
+
 // A value that is held keeps a small piece of memory, however large its message was; none can grow into its neighbour.
 func TestArenaSharesLittle(t *testing.T) {
 	data := make([]byte, 1<<20)
