@@ -37,6 +37,7 @@ func Rules() []Rule {
 		{"Bbolt", onlyIn(bboltRule)},
 		{"Grpc", onlyIn(grpcRule)},
 		{"EngineWiring", engineWiring},
+		{"WireBelow", wireBelow},
 		{"Clock", clock},
 		{"Randomness", randomness},
 		{"FileSize", fileSize},
@@ -209,6 +210,22 @@ func engineWiring(f *File) []Violation {
 			bad = append(bad, Violation{f.Path, f.line(imp.spec),
 				fmt.Sprintf("internal/engine imports %q", imp.path),
 				"Add to the engine's own Log or Storage interface; cmd/coordinator hands the implementation in."})
+		}
+	}
+	return bad
+}
+
+// wireBelow keeps the codec of the SDKs and the server below both: of this module it sees the contract alone.
+func wireBelow(f *File) []Violation {
+	if f.isTest() || !f.within("internal/wire") {
+		return nil
+	}
+	var bad []Violation
+	for _, imp := range f.imports() {
+		if local, ok := strings.CutPrefix(imp.path, Module+"/"); ok && !within(local, "gen/yardmaster") {
+			bad = append(bad, Violation{f.Path, f.line(imp.spec),
+				fmt.Sprintf("internal/wire imports %q", imp.path),
+				"Leave the translation to its users; here messages only become bytes and back."})
 		}
 	}
 	return bad

@@ -66,12 +66,18 @@ func TestRules(t *testing.T) {
 		{"Grpc", "internal/workercore/a.go", importGrpc, "google.golang.org/grpc/codes"},
 		{"Grpc", "internal/rpc/a.go", importGrpc, ""},
 		{"Grpc", "client/a.go", importGrpc, ""},
+		{"Grpc", "internal/wire/a.go", importGrpc, ""},
 		{"Grpc", "tests/kill/a.go", importGrpc, ""},
 
 		{"EngineWiring", "internal/engine/a.go", own("internal/store"), "internal/store"},
 		{"EngineWiring", "internal/engine/a.go", own("internal/consensus"), "internal/consensus"},
 		{"EngineWiring", "internal/engine/a.go", own("internal/scheduler"), ""},
 		{"EngineWiring", "cmd/coordinator/a.go", own("internal/store"), ""},
+
+		{"WireBelow", "internal/wire/a.go", own("internal/scheduler"), "internal/wire imports"},
+		{"WireBelow", "internal/wire/a.go", own("gen/storage/v1"), "gen/storage/v1"},
+		{"WireBelow", "internal/wire/a.go", own("gen/yardmaster/v1"), ""},
+		{"WireBelow", "internal/rpc/a.go", own("internal/scheduler"), ""},
 
 		{"Clock", "internal/engine/loop.go", readClock, "time.Now"},
 		{"Clock", "internal/rpc/a.go", "package x\nimport tm \"time\"\nvar d = tm.Since(tm.Time{})\n", "time.Since"},

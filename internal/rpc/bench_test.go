@@ -11,6 +11,7 @@ import (
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"github.com/yardmaster/yardmaster/internal/wire"
 )
 
 // BenchmarkLease measures grant, receipt, start, outcome and answer of one lease over one stream on loopback, with the
@@ -31,7 +32,8 @@ func BenchmarkLease(b *testing.B) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(lis) }()
-	conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(wire.New())))
 	if err != nil {
 		b.Fatal(err)
 	}
