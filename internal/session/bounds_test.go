@@ -94,6 +94,34 @@ func TestCancelsDontGrowTheMailbox(t *testing.T) {
 	}
 }
 
+// A mailbox that never runs empty mustn't keep what has gone through it.
+func TestSentGrantsDontGrowTheMailbox(t *testing.T) {
+	r := newRig(t)
+	var next scheduler.Token
+	grant := func(n int) {
+		for range n {
+			next++
+			r.grant(1, 10, next)
+		}
+	}
+	grant(MessageGrantsMax / 2)
+	for range 50 {
+		grant(MessageGrantsMax)
+		seq, verdict := r.m.Sent(r.now, 1, len(r.m.TakeGrants(1, nil)), 10)
+		if verdict != Send {
+			t.Fatalf("verdict %d", verdict)
+		}
+		r.recv(1, seq)
+		r.acts.Reset()
+	}
+	if n := len(r.m.mailbox.pending()); n != MessageGrantsMax/2 {
+		t.Fatalf("%d grants wait, want %d", n, MessageGrantsMax/2)
+	}
+	if n := cap(r.m.mailbox.grants); n > 4*MessageGrantsMax {
+		t.Fatalf("a mailbox of %d grants has room for %d", MessageGrantsMax/2, n)
+	}
+}
+
 func TestSteadyStateAllocations(t *testing.T) {
 	r := newRig(t)
 	grants := make([]scheduler.Grant, 500)

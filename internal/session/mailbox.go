@@ -20,6 +20,19 @@ func (b *mailbox) reset() {
 	b.grants, b.head, b.dead = b.grants[:0], 0, 0
 }
 
+// forget lets go of what has been passed, once that is the greater part: so each grant is moved once, if at all.
+func (b *mailbox) forget() {
+	left := len(b.pending())
+	switch {
+	case left == 0:
+		b.reset()
+	case b.head >= left:
+		n := copy(b.grants, b.pending())
+		clear(b.grants[n:])
+		b.grants, b.head = b.grants[:n], 0
+	}
+}
+
 // Granted takes new leases of this session. A session that wants no work gives them back at once.
 func (m *Machine) Granted(grants []scheduler.Grant, acts *Actions) {
 	if m.life != alive {
@@ -135,9 +148,7 @@ func (m *Machine) TakeGrants(stream StreamID, into []scheduler.Grant) []schedule
 		into = append(into, *g)
 		b.head++
 	}
-	if b.head == len(b.grants) {
-		b.reset()
-	}
+	b.forget()
 	return into
 }
 
