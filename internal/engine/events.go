@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"github.com/yardmaster/yardmaster/internal/watch"
 )
@@ -22,26 +23,74 @@ type events struct {
 }
 
 // taskWatch is one WatchTask.
-type taskWatch struct{ changed chan struct{} }
+type taskWatch struct {
+	changed chan struct{}
+	end     *finished // the task's last end since the watch began; nil: none. Guarded by events.mu
+}
+
+// TaskWatch is what a watch of one task is told.
+type TaskWatch struct {
+	// Changed signals, at least once after each change of the task, that it has changed: by an event of its. It has room for
+	// one signal, so what changes before it is taken is one. Nil, which never signals, beyond TaskWatchesMax watches: who
+	// watches looks again after a while by itself, too.
+	Changed <-chan struct{}
+	// Ended is the task's last end since the watch began, or nil: also of a task of which nothing is kept, so that who
+	// watches sees the end of what it can't look up any more. Nil beyond TaskWatchesMax watches. Errors: storage's.
+	Ended func() (*storagev1.Finished, error)
+	// Stop ends the watch; it may be called twice.
+	Stop func()
+}
 
 // Events is the ring of events, numbered by position. It holds the last scheduler.EventsKept that this process has seen.
 func (e *Engine) Events() *watch.Ring[Event] { return e.events.ring }
 
-// WatchTask signals, at least once after each change of a task, that it has changed: by an event of its. The
-// signal is a channel with room for one: what changes before it is taken is one signal. stop ends it; it may be called
-// twice. Beyond TaskWatchesMax watches changed is nil, which never signals: who watches looks again after a while by
-// itself, too.
-func (e *Engine) WatchTask(id scheduler.TaskID) (changed <-chan struct{}, stop func()) {
+// WatchTask begins a watch of one task, live or not. It must be stopped.
+func (e *Engine) WatchTask(id scheduler.TaskID) TaskWatch {
 	x := &e.events
 	w := &taskWatch{changed: make(chan struct{}, 1)}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.watches.Load() >= TaskWatchesMax {
-		return nil, func() {}
+		return TaskWatch{Ended: func() (*storagev1.Finished, error) { return nil, nil }, Stop: func() {}}
 	}
 	x.watches.Add(1)
 	x.tasks[id] = append(x.tasks[id], w)
-	return w.changed, func() { x.unwatch(id, w) }
+	return TaskWatch{
+		Changed: w.changed, Ended: func() (*storagev1.Finished, error) { return e.watchedEnd(w) }, Stop: func() { x.unwatch(id, w) },
+	}
+}
+
+func (e *Engine) watchedEnd(w *taskWatch) (*storagev1.Finished, error) {
+	e.events.mu.Lock()
+	rec := w.end
+	e.events.mu.Unlock()
+	if rec == nil {
+		return nil, nil
+	}
+	return e.fullFinished(rec)
+}
+
+// watched reports whether anybody watches a task.
+func (x *events) watched(id scheduler.TaskID) bool {
+	if x.watches.Load() == 0 {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.tasks[id]) > 0
+}
+
+// ended hands a task's end to who watches it, before the event that says so.
+func (x *events) ended(rec finished) {
+	if x.watches.Load() == 0 {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, w := range x.tasks[rec.id] {
+		w.end = new(finished)
+		*w.end = rec
+	}
 }
 
 func (x *events) unwatch(id scheduler.TaskID, w *taskWatch) {

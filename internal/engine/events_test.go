@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 )
 
@@ -87,9 +89,8 @@ func TestWatchTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startRig(t)
 		r.submit(spec(t, "a"), spec(t, "b"))
-		one, stopOne := r.e.WatchTask(1)
-		twin, stopTwin := r.e.WatchTask(1)
-		other, stopOther := r.e.WatchTask(2)
+		first, second, third := r.e.WatchTask(1), r.e.WatchTask(1), r.e.WatchTask(2)
+		one, twin, other := first.Changed, second.Changed, third.Changed
 		check := func(what string, wantOne, wantTwin, wantOther bool) {
 			t.Helper()
 			synctest.Wait()
@@ -105,18 +106,18 @@ func TestWatchTask(t *testing.T) {
 		check("a task ends", true, true, false)
 		r.cancel(2)
 		check("the other task ends", false, false, true)
-		stopOne()
-		stopOne()
+		first.Stop()
+		first.Stop()
 		r.submit(spec(t, "c"))
-		again, stopAgain := r.e.WatchTask(3)
-		stopAgain()
+		again := r.e.WatchTask(3)
+		again.Stop()
 		r.cancel(3)
 		check("another task", false, false, false)
-		if signalled(again) {
+		if signalled(again.Changed) {
 			t.Error("a watch that has stopped is signalled")
 		}
-		stopTwin()
-		stopOther()
+		second.Stop()
+		third.Stop()
 		if n := len(r.e.events.tasks); n != 0 || r.e.events.watches.Load() != 0 {
 			t.Errorf("%d tasks, %d watches are left", n, r.e.events.watches.Load())
 		}
@@ -124,27 +125,77 @@ func TestWatchTask(t *testing.T) {
 }
 
 // TestWatchesAreBounded: beyond the limit a watch never signals; one that stops makes room.
+// TestWatchTaskSeesTheEnd: also of a task of which nothing is kept, and of each generation the last.
+func TestWatchTaskSeesTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t)
+		gone := spec(t, "a", "label", "x")
+		gone.Policy.Retention = 0
+		dies := spec(t, "b")
+		dies.Policy.Retention, dies.Policy.MaxAttempts = 0, 1
+		r.submit(gone, dies)
+		r.save() // so that the label comes late
+		one, two, none := r.e.WatchTask(1), r.e.WatchTask(2), r.e.WatchTask(3)
+		defer one.Stop()
+		defer two.Stop()
+		defer none.Stop()
+		state := func(w TaskWatch) (scheduler.TaskState, *storagev1.Finished) {
+			t.Helper()
+			f, err := w.Ended()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return scheduler.TaskState(f.GetState()), f
+		}
+		if s, _ := state(one); s != 0 {
+			t.Errorf("a live task has ended: %v", s)
+		}
+		w := r.worker("w", 2)
+		g := w.grants()
+		w.report(succeeded(g[0], "well"), failed(g[1], "once"))
+		synctest.Wait()
+		if s, f := state(one); s != scheduler.Succeeded || string(f.GetDetail().GetResult()) != "well" || len(f.GetLabels()) != 1 {
+			t.Errorf("the end is %v", f)
+		}
+		if _, err := r.e.Task(t.Context(), 1); !errors.Is(err, ErrNotRetained) {
+			t.Errorf("it is kept: %v", err)
+		}
+		if s, _ := state(two); s != scheduler.Dead {
+			t.Errorf("a dead letter's end is %v", s)
+		}
+		r.retry(2)
+		w.report(succeeded(w.grants()[0], "at last"))
+		synctest.Wait()
+		if s, f := state(two); s != scheduler.Succeeded || f.GetGen() != 2 {
+			t.Errorf("the second generation's end is %v", f)
+		}
+		if s, _ := state(none); s != 0 {
+			t.Errorf("a task that isn't there has ended: %v", s)
+		}
+	})
+}
+
 func TestWatchesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startRig(t)
 		var stops []func()
 		for i := range TaskWatchesMax {
-			changed, stop := r.e.WatchTask(scheduler.TaskID(i % 10))
-			if changed == nil {
+			w := r.e.WatchTask(scheduler.TaskID(i % 10))
+			if w.Changed == nil {
 				t.Fatalf("watch %d of %d isn't taken", i+1, TaskWatchesMax)
 			}
-			stops = append(stops, stop)
+			stops = append(stops, w.Stop)
 		}
-		changed, stop := r.e.WatchTask(1)
-		if stop(); changed != nil {
+		w := r.e.WatchTask(1)
+		if end, err := w.Ended(); w.Changed != nil || end != nil || err != nil {
 			t.Error("a watch beyond the limit is taken")
 		}
+		w.Stop()
 		stops[0]()
-		changed, stop = r.e.WatchTask(1)
-		if changed == nil {
+		if w = r.e.WatchTask(1); w.Changed == nil {
 			t.Error("a watch that stopped made no room")
 		}
-		for _, stop := range append(stops, stop) {
+		for _, stop := range append(stops, w.Stop) {
 			stop()
 		}
 	})

@@ -83,8 +83,9 @@ func (e *Engine) stage(b *scheduler.Batch) {
 func (e *Engine) stageFinished(b *scheduler.Batch, fin *scheduler.Finished) {
 	u := e.live
 	ws, awaited := e.waiters[fin.Task]
-	if awaited || fin.ExpiresAt != 0 {
+	if awaited || fin.ExpiresAt != 0 || e.events.watched(fin.Task) {
 		rec := e.finish(b, fin)
+		e.events.ended(rec)
 		if fin.ExpiresAt != 0 {
 			u.ended.add(rec)
 			u.bytes += len(rec.data)

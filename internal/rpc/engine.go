@@ -30,8 +30,8 @@ type Engine interface {
 	Timeline(ctx context.Context, id scheduler.TaskID) (*engine.Timeline, error)
 	// Events is the ring of events, numbered by position; the same one throughout.
 	Events() *watch.Ring[engine.Event]
-	// WatchTask signals, at least once after each change of a task, that it has changed. stop ends it.
-	WatchTask(id scheduler.TaskID) (changed <-chan struct{}, stop func())
+	// WatchTask begins a watch of one task, which must be stopped.
+	WatchTask(id scheduler.TaskID) engine.TaskWatch
 	// Await calls each on the caller's goroutine as tasks end, and returns when all have been delivered.
 	Await(ctx context.Context, ids []scheduler.TaskID, each func(scheduler.TaskID, *storagev1.Finished, error) error) error
 	// Explain says why a live task is where it is.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/engine"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"github.com/yardmaster/yardmaster/internal/watch"
@@ -127,15 +128,27 @@ func (f *fakeEngine) emit(events ...scheduler.Event) {
 	}
 }
 
-func (f *fakeEngine) WatchTask(id scheduler.TaskID) (<-chan struct{}, func()) {
+func (f *fakeEngine) WatchTask(id scheduler.TaskID) engine.TaskWatch {
 	c := make(chan struct{}, 1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.watchers[c] = id
-	return c, func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.watchers, c)
+	before := f.ends[id]
+	return engine.TaskWatch{
+		Changed: c,
+		Ended: func() (*storagev1.Finished, error) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if end := f.ends[id]; end != before {
+				return end, nil
+			}
+			return nil, nil
+		},
+		Stop: func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			delete(f.watchers, c)
+		},
 	}
 }
 

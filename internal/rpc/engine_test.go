@@ -31,7 +31,8 @@ type fakeEngine struct {
 	commands []scheduler.Command // applied
 	bodies   map[scheduler.TaskID][]byte
 	finished map[scheduler.TaskID]*storagev1.Finished
-	waiters  []chan struct{} // closed after each step
+	ends     map[scheduler.TaskID]*storagev1.Finished // ends of all tasks, those with retention 0 too
+	waiters  []chan struct{}                          // closed after each step
 	limits   scheduler.Limits
 
 	recallable []scheduler.RecallItem             // scripted
@@ -53,6 +54,7 @@ func newFakeEngine() *fakeEngine {
 	return &fakeEngine{
 		kick: make(chan struct{}, 1), done: make(chan struct{}), core: scheduler.New(),
 		bodies: map[scheduler.TaskID][]byte{}, finished: map[scheduler.TaskID]*storagev1.Finished{},
+		ends:     map[scheduler.TaskID]*storagev1.Finished{},
 		limits:   scheduler.Limits{MaxTasks: 1000, Depth: 500},
 		settings: map[string]*scheduler.QueueCommand{}, ring: watch.NewRing[engine.Event](1000, 0),
 		watchers: map[chan struct{}]scheduler.TaskID{}, attempts: map[scheduler.TaskID][]*storagev1.Attempt{},
@@ -142,7 +144,9 @@ func (f *fakeEngine) apply(batch []proposed) []engine.Result {
 		if x.State != scheduler.Dead {
 			delete(f.bodies, x.Task)
 		}
-		f.finished[x.Task] = finishedRow(b, &x)
+		if f.ends[x.Task] = finishedRow(b, &x); x.ExpiresAt != 0 {
+			f.finished[x.Task] = f.ends[x.Task]
+		}
 	}
 	for _, id := range f.eff.Revived {
 		delete(f.finished, id)
@@ -172,7 +176,10 @@ func finishedRow(b *scheduler.Batch, x *scheduler.Finished) *storagev1.Finished 
 		State: uint32(x.State), Cause: uint32(x.Cause), Gen: x.Gen, Attempts: x.Attempts, Finished: int64(x.At), Token: uint64(x.Token),
 		Worker: x.Worker, Spec: &storagev1.TaskSpec{
 			Kind: x.Kind, Queue: x.Queue, Weight: uint32(x.Weight), PayloadBytes: x.PayloadBytes,
-			Policy: &storagev1.Policy{MaxAttempts: uint32(x.Policy.MaxAttempts), MaxLosses: uint32(x.Policy.MaxLosses), Factor: uint32(x.Policy.Factor)},
+			Policy: &storagev1.Policy{
+				MaxAttempts: uint32(x.Policy.MaxAttempts), MaxLosses: uint32(x.Policy.MaxLosses), Factor: uint32(x.Policy.Factor),
+				Retention: int64(x.Policy.Retention), DeadRetention: int64(x.Policy.DeadRetention),
+			},
 		},
 	}
 	if x.Cmd >= 0 {

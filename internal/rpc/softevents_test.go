@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
@@ -169,5 +170,35 @@ func TestWatchLatest(t *testing.T) {
 		if len(r.e.watchers) != 0 || r.s.soft.watchers.Load() != 0 || r.s.watchers.Load() != 0 {
 			t.Fatal("watchers are left")
 		}
+	})
+}
+
+// TestWatchLatestOfATaskThatIsNotKept: the end is told of a task with retention 0 too, which can't be looked up any more.
+func TestWatchLatestOfATaskThatIsNotKept(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		res, err := r.tasks.Submit(r.ctx, &yardmasterv1.SubmitRequest{Tasks: []*yardmasterv1.TaskSpec{{Kind: "k", Retention: durationpb.New(0)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := &yardmasterv1.TaskServiceWatchRequest{LatestOnly: true, TaskIds: res.GetTaskIds()}
+		c := r.watch(req)
+		if x := c.recv().GetTask(); x.GetState() != yardmasterv1.TaskState_TASK_STATE_PENDING {
+			t.Fatal(x)
+		}
+		p, _ := r.welcomed(helloOf("w1", 1, 1))
+		l, seq := p.grants(1)
+		p.succeed(seq, 1, l...)
+		var last *yardmasterv1.Task
+		for err == nil {
+			var m *yardmasterv1.TaskServiceWatchResponse
+			if m, err = c.gs.Recv(); err == nil {
+				last = m.GetTask()
+			}
+		}
+		if err.Error() != "EOF" || last.GetState() != yardmasterv1.TaskState_TASK_STATE_SUCCEEDED || string(last.GetOutcome().GetResult()) != "done" {
+			t.Fatalf("the last is %v, the end %v", last, err)
+		}
+		_, err = r.watch(req).gs.Recv()
+		wantStatus(t, err, codes.NotFound, ReasonNotRetained)
 	})
 }

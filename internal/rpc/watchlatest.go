@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"context"
+	"errors"
 
+	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/engine"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
@@ -12,14 +14,14 @@ import (
 // came and went while the watcher didn't read is skipped. Changes that only this leader knows of, a start and progress, are
 // among the soft events.
 func (w *watcher) latest(id scheduler.TaskID) error {
-	changed, stop := w.s.engine.WatchTask(id)
-	defer stop()
+	task := w.s.engine.WatchTask(id)
+	defer task.Stop()
 	after, stopSoft := w.s.soft.watch()
 	defer stopSoft()
 	w.soft = after
 	for {
 		softMoved := w.skipSoft()
-		t, err := w.s.engine.Task(w.ctx, id)
+		t, err := w.look(id, task.Ended)
 		if err != nil {
 			return err
 		}
@@ -30,10 +32,26 @@ func (w *watcher) latest(id scheduler.TaskID) error {
 		if t.Finished != nil {
 			return nil
 		}
-		if err := w.change(id, changed, softMoved); err != nil {
+		if err := w.change(id, task.Changed, softMoved); err != nil {
 			return err
 		}
 	}
+}
+
+// look reads the task; of one that ended under this watch and isn't kept, what ended says.
+func (w *watcher) look(id scheduler.TaskID, ended func() (*storagev1.Finished, error)) (*engine.Task, error) {
+	t, err := w.s.engine.Task(w.ctx, id)
+	if !errors.Is(err, engine.ErrNotRetained) {
+		return t, err
+	}
+	f, broken := ended()
+	switch {
+	case broken != nil:
+		return nil, broken
+	case f == nil:
+		return nil, err
+	}
+	return &engine.Task{ID: id, Finished: f}, nil
 }
 
 // skipSoft passes over the soft events so far: what they say is part of the task that is read next.
