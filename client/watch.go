@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -56,17 +57,23 @@ type Watch struct {
 	c        *Client
 	filter   WatchFilter
 	position atomic.Uint64
+	placed   bool // it goes on after position, also if that is 0; owned by the loop
 }
+
+// fromFirst asks for events from the first one on: a position of 0 would ask for those from now on. A coordinator that
+// doesn't know it takes it for a position ahead of its own, and answers Lagged with nothing missed.
+const fromFirst = math.MaxUint64
 
 // Watch returns a watch that begins when its Events are read.
 func (c *Client) Watch(f WatchFilter) *Watch {
-	w := &Watch{c: c, filter: f}
+	w := &Watch{c: c, filter: f, placed: f.After > 0}
 	w.position.Store(f.After)
 	return w
 }
 
 // Position is how far the watch has come: no event up to it will be yielded (again). As WatchFilter.After it lets another
-// process go on where this one stopped. It moves past events that the filter leaves out, too. It may be called at any time.
+// process go on where this one stopped; 0, that of a watch which has seen no event, lets it begin anew. It moves past events
+// that the filter leaves out, too. It may be called at any time.
 func (w *Watch) Position() uint64 { return w.position.Load() }
 
 // Events yields events in order, each once, until ctx ends. Broken streams are resumed after the last event yielded,
@@ -84,9 +91,8 @@ func (w *Watch) Events(ctx context.Context) iter.Seq2[*Event, error] {
 		err := w.c.follow(ctx, op, w.request, func(resp *yardmasterv1.TaskServiceWatchResponse) bool {
 			switch {
 			case resp.GetLagged() != nil:
-				l := resp.GetLagged()
-				w.position.Store(l.GetResumePosition())
-				return yield(nil, &Lagged{Missed: l.GetMissed(), Position: l.GetResumePosition()})
+				l := w.lagged(resp.GetLagged())
+				return l == nil || yield(nil, l)
 			case resp.GetEvents() != nil:
 				for _, event := range resp.GetEvents().GetEvents() {
 					w.reach(event.GetPosition())
@@ -106,7 +112,7 @@ func (w *Watch) Events(ctx context.Context) iter.Seq2[*Event, error] {
 
 // begin finds the position to begin after, so that a stream which breaks before its first message loses nothing.
 func (w *Watch) begin(ctx context.Context) error {
-	if w.Position() > 0 {
+	if w.placed {
 		return nil
 	}
 	resp, err := w.c.operator.Status(ctx, &yardmasterv1.OperatorServiceStatusRequest{})
@@ -114,13 +120,30 @@ func (w *Watch) begin(ctx context.Context) error {
 		return err
 	}
 	w.position.Store(resp.GetLastPosition())
+	w.placed = true
 	return nil
 }
 
+// lagged takes note of what is gone. Nil: nothing is, an older coordinator only says where it stands.
+func (w *Watch) lagged(m *yardmasterv1.Lagged) *Lagged {
+	l := &Lagged{Missed: m.GetMissed(), Position: m.GetResumePosition()}
+	if w.Position() == 0 {
+		l.Missed = l.Position // all that there have been
+	}
+	if w.Position() == 0 && l.Position == 0 {
+		return nil
+	}
+	w.position.Store(l.Position)
+	return l
+}
+
 func (w *Watch) request() *yardmasterv1.TaskServiceWatchRequest {
-	f := w.filter
+	f, after := w.filter, w.Position()
+	if after == 0 {
+		after = fromFirst
+	}
 	return &yardmasterv1.TaskServiceWatchRequest{
-		AfterPosition: w.Position(), Queues: f.Queues, Kinds: f.Kinds, TaskIds: f.TaskIDs, Types: f.Types,
+		AfterPosition: after, Queues: f.Queues, Kinds: f.Kinds, TaskIds: f.TaskIDs, Types: f.Types,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -100,6 +101,62 @@ func TestWatchResumesAfterTheLastEvent(t *testing.T) {
 			t.Errorf("asked for %v, want %v", n.watched[0], want)
 		}
 	})
+}
+
+// A watch begun on a cluster without any event, and cut before the first, has its place before it: 0 would ask for a new one.
+func TestWatchBegunBeforeTheFirstEvent(t *testing.T) {
+	for name, c := range map[string]struct {
+		second []*yardmasterv1.TaskServiceWatchResponse // of a coordinator that has had events 1 to 3 meanwhile
+		want   string
+	}{
+		"whole": {[]*yardmasterv1.TaskServiceWatchResponse{events(0), events(3, 1, 2, 3)}, "[1 2 3]"},
+		// One that is older takes the place for one ahead of it, and knows no better than to count nothing as missed.
+		"older": {[]*yardmasterv1.TaskServiceWatchResponse{lagged(0, 2), events(3, 3)}, "[missed 2 through 2 3]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, client.Config{}, func(t *testing.T, cl *client.Client, n *node) {
+				n.onWatch = func(nth int, _ *yardmasterv1.TaskServiceWatchRequest, stream watchStream) error {
+					switch nth {
+					case 1:
+						return errors.Join(sendAll(stream, events(0)), status.Error(codes.Unavailable, "cut"))
+					case 2: // an older one again, still without events
+						return errors.Join(sendAll(stream, lagged(0, 0)), status.Error(codes.Unavailable, "cut"))
+					}
+					if err := sendAll(stream, c.second...); err != nil {
+						return err
+					}
+					<-stream.Context().Done()
+					return nil
+				}
+				var told []string
+				w := cl.Watch(client.WatchFilter{})
+				for event, err := range w.Events(t.Context()) {
+					var l *client.Lagged
+					if errors.As(err, &l) {
+						told = append(told, fmt.Sprintf("missed %d through %d", l.Missed, l.Position))
+						continue
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					if told = append(told, fmt.Sprint(event.GetPosition())); event.GetPosition() == 3 {
+						break
+					}
+				}
+				if got := fmt.Sprint(told); got != c.want {
+					t.Errorf("told %s, want %s", got, c.want)
+				}
+				for i, req := range n.watched {
+					if req.GetAfterPosition() != math.MaxUint64 {
+						t.Errorf("stream %d began after %d", i+1, req.GetAfterPosition())
+					}
+				}
+				if w.Position() != 3 || n.calls != 1 {
+					t.Errorf("position %d, %d other calls", w.Position(), n.calls)
+				}
+			})
+		})
+	}
 }
 
 // A loop that was left goes on with the event after the last one it was handed.

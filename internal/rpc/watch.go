@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -20,6 +21,10 @@ const (
 	WatchFiltered = 10_000          // likewise after so many events that it didn't want, far fewer than are kept
 	watchPace     = 5 * time.Millisecond
 )
+
+// WatchFromFirst as after_position stands for the place before the first event, since 0 stands for now: a watcher that was
+// cut before there was any event goes on there. Coordinators that don't know it take it for a position ahead of theirs.
+const WatchFromFirst = math.MaxUint64
 
 // Watch streams events, or the latest state of one task. A watcher that doesn't read costs nothing but its place in the
 // ring: it is held back by the stream's flow control and told what it missed when it reads again.
@@ -109,10 +114,12 @@ func (w *watcher) events() error {
 	}
 }
 
-// begin finds the watcher's place and tells it: from now on, or after a position. A position that lies ahead was another
+// begin finds the watcher's place and tells it: from now on, from the first event on, or after a position. A position that lies ahead was another
 // cluster's, or another life's of this one before a restore: it is answered like one that isn't kept.
 func (w *watcher) begin(last uint64) error {
 	switch {
+	case w.after == WatchFromFirst:
+		w.after = 0
 	case w.after > last:
 		return w.lagged(0, last)
 	case w.after == 0:

@@ -94,6 +94,26 @@ func TestWatchFromNowAndFromAPosition(t *testing.T) {
 	})
 }
 
+// TestWatchFromTheFirstEvent: before any event there is no position that says "from here on", so one is set aside for it.
+func TestWatchFromTheFirstEvent(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		first := &yardmasterv1.TaskServiceWatchRequest{AfterPosition: WatchFromFirst}
+		early := r.watch(first)
+		early.want("[] to 0")
+		r.e.emit(submitted(1, "q", "k"), submitted(2, "q", "k"))
+		early.want("[1:SUBMITTED 2:SUBMITTED] to 2")
+		late := r.watch(first)
+		late.want("[] to 0")
+		late.want("[1:SUBMITTED 2:SUBMITTED] to 2")
+		for i := range 1000 { // so many are kept
+			r.e.emit(submitted(scheduler.TaskID(i+3), "q", "k"))
+		}
+		late = r.watch(first)
+		late.want("[] to 0")
+		late.wantLagged(2, 2)
+	})
+}
+
 func TestWatchFilters(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		watch := func(req *yardmasterv1.TaskServiceWatchRequest) *watchClient {
