@@ -56,6 +56,7 @@ type Engine struct {
 	qmu      sync.Mutex
 	line     batch.Batcher[doneFunc]
 	flights  []*flight // in order of proposal
+	landing  bool      // one was taken from flights, and its step isn't wholly told yet
 	clock    logClock
 	proposal uint64
 	elected  uint64 // term in which the log says that this node leads; 0: it doesn't

@@ -156,6 +156,7 @@ func (e *Engine) takeFlight(entry []byte) *flight {
 	for i, f := range e.flights {
 		if len(f.data) == len(entry) && len(entry) > 0 && sameEntry(f.data, entry) {
 			e.removeFlight(i)
+			e.landing = true
 			return f
 		}
 	}
@@ -199,6 +200,7 @@ func (e *Engine) failFlight(f *flight, err error) {
 // landed makes room for the next flight.
 func (e *Engine) landed() {
 	e.qmu.Lock()
+	e.landing = false
 	if e.line.Len() == 0 && len(e.flights) == 0 {
 		e.notify()
 	}

@@ -292,3 +292,38 @@ func TestReadAfterDrop(t *testing.T) {
 		}
 	})
 }
+
+// TestQuiesceWaitsForTheLastWord: once it returns, the last step is applied, and its events and answers are out.
+func TestQuiesceWaitsForTheLastWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t)
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		r.hook(func(*scheduler.Effects) {
+			close(begun)
+			<-goOn
+		})
+		answer := r.propose(submitCmd(spec(t, "a")))
+		<-begun
+		quiet := make(chan error, 1)
+		go func() { quiet <- r.e.Quiesce(t.Context()) }()
+		synctest.Wait()
+		if len(quiet) > 0 {
+			t.Error("it returned while a step was being told")
+		}
+		if err := <-r.propose(tick()); !errors.Is(err, ErrStopping) {
+			t.Errorf("a proposal was answered with %v", err)
+		}
+		close(goOn)
+		if err := <-quiet; err != nil {
+			t.Error(err)
+		}
+		if err := <-answer; err != nil {
+			t.Error(err)
+		}
+		last := r.e.Events().Last()
+		pass(2 * IdleTick)
+		if now := r.e.Events().Last(); now != last || last == 0 {
+			t.Errorf("events went from %d to %d", last, now)
+		}
+	})
+}

@@ -33,10 +33,7 @@ func (e *Engine) Start(ctx context.Context, log Log) error {
 // Stop refuses new proposals, lets those in line be carried out, writes a last checkpoint and ends the loops. The log may
 // be closed afterwards. It may be called twice. If ctx ends first, what is in line is refused and nothing is written.
 func (e *Engine) Stop(ctx context.Context) error {
-	e.qmu.Lock()
-	e.stopping = true
-	e.qmu.Unlock()
-	err := e.settle(ctx)
+	err := e.Quiesce(ctx)
 	e.stop()
 	e.loops.Wait()
 	switch {
@@ -48,11 +45,21 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return e.save()
 }
 
+// Quiesce refuses new proposals and returns once those in line are carried out and wholly told, or ctx ends: after that the
+// state doesn't change any more, nor does another event come. It is the first part of a Stop, for who has something to do
+// between its parts; it may be called more than once.
+func (e *Engine) Quiesce(ctx context.Context) error {
+	e.qmu.Lock()
+	e.stopping = true
+	e.qmu.Unlock()
+	return e.settle(ctx)
+}
+
 // settle waits until nothing is in line or in flight.
 func (e *Engine) settle(ctx context.Context) error {
 	for {
 		e.qmu.Lock()
-		settled, changed := len(e.flights) == 0 && (e.line.Len() == 0 || !e.leading), e.awaitChange()
+		settled, changed := len(e.flights) == 0 && !e.landing && (e.line.Len() == 0 || !e.leading), e.awaitChange()
 		e.qmu.Unlock()
 		if settled {
 			return nil

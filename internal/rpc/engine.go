@@ -18,6 +18,8 @@ type Engine interface {
 	Do(ctx context.Context, cmd scheduler.Command) (engine.Result, error)
 	// Admit waits while the engine is behind.
 	Admit(ctx context.Context, rows int) error
+	// Quiesce refuses new proposals and returns once those in line are carried out and told: no event comes after that.
+	Quiesce(ctx context.Context) error
 	// SetObserver is called once, by New.
 	SetObserver(engine.Observer)
 	// Now is the log's time as the leader estimates it.

@@ -266,6 +266,15 @@ func (f *fakeEngine) Admit(ctx context.Context, _ int) error {
 	}
 }
 
+// Quiesce refuses what comes and waits until all before it is applied.
+func (f *fakeEngine) Quiesce(ctx context.Context) error {
+	_, err := f.Do(ctx, scheduler.Command{Op: scheduler.OpTick})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.script = func(scheduler.Command) (engine.Result, error, bool) { return engine.Result{}, engine.ErrStopping, true }
+	return err
+}
+
 func (f *fakeEngine) SetObserver(o engine.Observer) { f.observer = o }
 
 func (f *fakeEngine) Now() scheduler.Time { return scheduler.Time(time.Now().UnixNano()) }

@@ -6,6 +6,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+
+	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 )
 
 // recoverUnary turns a panic into INTERNAL. The stack goes to the log and nowhere else.
@@ -41,14 +43,21 @@ type endableStream struct {
 func (s *endableStream) Context() context.Context { return s.ctx }
 
 // endable lets EndStreams end a stream's handler, health watches included: GracefulStop would wait for them without end.
-func (s *Server) endable(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+// Those of Watch are ended later, see flushWatches.
+func (s *Server) endable(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if cause := context.Cause(s.streamsEnd); cause != nil {
 		_, err := engineError(cause)
 		return err
 	}
+	calls, end := s.calls, s.streamsEnd
+	if info.FullMethod == yardmasterv1.TaskService_Watch_FullMethodName {
+		calls, end = s.watches, s.watchesEnd
+	}
+	calls.begin()
+	defer calls.end()
 	ctx, cancel := context.WithCancelCause(ss.Context())
 	defer cancel(nil)
-	stop := context.AfterFunc(s.streamsEnd, func() { cancel(errEnded) })
+	stop := context.AfterFunc(end, func() { cancel(errEnded) })
 	defer stop()
 	return next(srv, &endableStream{ServerStream: ss, ctx: ctx})
 }

@@ -8,8 +8,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// countUnary tells Options.Refusals of calls that end with an error.
+// countUnary tells Options.Refusals of calls that end with an error, and a stop of those under way.
 func (s *Server) countUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	s.calls.begin()
+	defer s.calls.end()
 	res, err := next(ctx, req)
 	s.refused(info.FullMethod, err)
 	return res, err

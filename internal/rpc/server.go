@@ -83,6 +83,12 @@ type Server struct {
 
 	streamsEnd context.Context // ended by EndStreams
 	endStreams context.CancelCauseFunc
+	watchesEnd context.Context // likewise of Watch calls, ended by Stop or once they have had the last events
+	endWatches context.CancelCauseFunc
+	flush      chan struct{} // closed when no more events come: a Watch call sends what there is, and ends
+	flushing   sync.Once
+	calls      *inFlight // but for Watch calls
+	watches    *inFlight // Watch calls
 
 	mu        sync.Mutex
 	leading   bool
@@ -116,6 +122,8 @@ func New(opts Options) (*Server, error) {
 	s.room = newRoom(s)
 	s.soft = newSoftEvents(s.engine)
 	s.streamsEnd, s.endStreams = context.WithCancelCause(context.Background())
+	s.watchesEnd, s.endWatches = context.WithCancelCause(context.Background())
+	s.flush, s.calls, s.watches = make(chan struct{}), newInFlight(), newInFlight()
 	s.ticks, s.stopTick = context.WithCancel(context.Background())
 	heartbeat := opts.SessionTTL / 3
 	s.registry = newRegistry(opts.Engine, s.logger, s.monotonic, session.Options{
@@ -233,48 +241,4 @@ func (s *Server) showHealth() {
 	for name := range s.grpc.GetServiceInfo() {
 		s.health.SetServingStatus(name, is)
 	}
-}
-
-// SetNotServing makes health checks fail, so that clients go elsewhere. Calls are still served. The first phase of a stop.
-func (s *Server) SetNotServing() {
-	s.mu.Lock()
-	s.withdrawn = true
-	s.mu.Unlock()
-	s.showHealth()
-}
-
-// EndStreams ends all streams with UNAVAILABLE, reason STOPPING, and refuses new ones: workers' sessions are detached and
-// wait for their TTL. The second phase; the engine must still run.
-func (s *Server) EndStreams() { s.endStreams(errEnded) }
-
-// GracefulStop waits for calls under way, and no longer than ctx, and closes all listeners and connections. The third
-// phase. It may be called twice.
-func (s *Server) GracefulStop(ctx context.Context) error {
-	s.SetNotServing()
-	s.EndStreams()
-	done := make(chan struct{})
-	go func() {
-		s.grpc.GracefulStop()
-		close(done)
-	}()
-	var err error
-	select {
-	case <-done:
-	case <-ctx.Done():
-		err = fmt.Errorf("stop gRPC: calls were cut off: %w", context.Cause(ctx))
-		s.grpc.Stop()
-		<-done
-	}
-	s.stopTick()
-	s.loops.Wait()
-	return err
-}
-
-// Stop cuts everything off.
-func (s *Server) Stop() {
-	s.SetNotServing()
-	s.EndStreams()
-	s.grpc.Stop()
-	s.stopTick()
-	s.loops.Wait()
 }

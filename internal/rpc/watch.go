@@ -19,6 +19,7 @@ const (
 	WatchEvents   = 1000            // events looked at, and sent, at once
 	WatchSilence  = 5 * time.Second // a watcher hears so often how far it has come
 	WatchFiltered = 10_000          // likewise after so many events that it didn't want, far fewer than are kept
+	WatchFlushMax = 2 * time.Second // the most that an orderly stop waits for watchers to be told the last events
 	watchPace     = 5 * time.Millisecond
 )
 
@@ -98,6 +99,8 @@ func (w *watcher) events() error {
 		select {
 		case <-moved:
 		case <-softMoved:
+		case <-w.s.flush:
+			return w.finish()
 		case <-silence.C:
 			if err := w.tell(); err != nil {
 				return err
@@ -112,6 +115,20 @@ func (w *watcher) events() error {
 			return context.Cause(w.ctx)
 		}
 	}
+}
+
+// finish sends the last events there will be, and how far they go: after a restart those that this watcher didn't want are
+// gone like all others. It returns why the stream ends.
+func (w *watcher) finish() error {
+	if _, _, _, err := w.catchUp(); err != nil {
+		return err
+	}
+	if w.told < w.after {
+		if err := w.tell(); err != nil {
+			return err
+		}
+	}
+	return errEnded
 }
 
 // begin finds the watcher's place and tells it: from now on, from the first event on, or after a position. A position that lies ahead was another

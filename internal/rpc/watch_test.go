@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/engine"
@@ -177,8 +178,73 @@ func TestWatchEndsWithTermAndServer(t *testing.T) {
 		c = r.watch(&yardmasterv1.TaskServiceWatchRequest{})
 		c.want("[] to 0")
 		r.s.EndStreams()
-		_, err = c.gs.Recv()
-		wantStatus(t, err, codes.Unavailable, ReasonStopping)
+		r.e.emit(submitted(1, "q", "k"))
+		c.want("[1:SUBMITTED] to 1")
+		r.s.Stop()
+		if _, err = c.gs.Recv(); status.Code(err) != codes.Unavailable {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestWatchersAreToldTheLastEvents: an orderly stop ends watches only when nothing more can happen and they have been told
+// all of it, also how far what they didn't want goes. One that doesn't read holds it up for a while only.
+func TestWatchersAreToldTheLastEvents(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		id := r.submit(1, 0)
+		all := r.watch(&yardmasterv1.TaskServiceWatchRequest{})
+		all.want("[] to 0")
+		none := r.watch(&yardmasterv1.TaskServiceWatchRequest{Queues: []string{"none"}})
+		none.want("[] to 0")
+		latest := r.watch(&yardmasterv1.TaskServiceWatchRequest{LatestOnly: true, TaskIds: []uint64{id}})
+		latest.recv()
+		slow := r.watch(&yardmasterv1.TaskServiceWatchRequest{})
+		p, _ := r.welcomed(helloOf("w1", 1, 1))
+		p.grants(1)
+		synctest.Wait()
+		r.e.hold()
+		stopped, began := make(chan error, 1), time.Now()
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			stopped <- r.s.GracefulStop(ctx)
+		}()
+		wantStatus(t, p.ends().Err(), codes.Unavailable, ReasonStopping)
+		synctest.Wait()
+		r.e.emit(submitted(1, "q", "k"))
+		all.want("[1:SUBMITTED] to 1")
+		long := strings.Repeat("k", 60)
+		for range 2000 { // the session's detachment and other ends
+			r.e.emit(scheduler.Event{Type: scheduler.EventWorkerDetached, Worker: long, Queue: long, Kind: long})
+		}
+		r.e.release()
+		for through := uint64(1); through < 1001; {
+			m := all.recv()
+			through = max(m.GetEvents().GetThroughPosition(), m.GetLagged().GetResumePosition())
+		}
+		for got := ""; got != "[] to 2001"; {
+			if m := none.recv(); m.GetEvents() != nil {
+				got = fmt.Sprintf("%v to %d", m.GetEvents().GetEvents(), m.GetEvents().GetThroughPosition())
+			}
+		}
+		for _, c := range []*watchClient{all, none, latest} {
+			var err error
+			for err == nil {
+				_, err = c.gs.Recv()
+			}
+			wantStatus(t, err, codes.Unavailable, ReasonStopping)
+		}
+		if took := time.Since(began); took > WatchSilence {
+			t.Errorf("the watches ended after %s", took)
+		}
+		r.pass(WatchFlushMax)
+		slow.cancel() // its end, too, waits to be read
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+		if len(r.e.ops(scheduler.OpDetach)) != 1 {
+			t.Error("the session isn't detached")
+		}
 	})
 }
 

@@ -78,6 +78,13 @@ func (w *watcher) change(id scheduler.TaskID, changed, softMoved <-chan struct{}
 					return nil
 				}
 			}
+		case <-w.s.flush:
+			select {
+			case <-changed:
+				return nil
+			default:
+				return errEnded
+			}
 		case <-w.ctx.Done():
 			return context.Cause(w.ctx)
 		}
