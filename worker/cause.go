@@ -3,6 +3,8 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/yardmaster/yardmaster/internal/workercore"
 )
@@ -30,7 +32,8 @@ var (
 var (
 	// ErrStragglers is returned when handlers still run that were told to stop and killed.
 	ErrStragglers = errors.New("handlers still run")
-	// ErrUnanswered is returned when the coordinator could not be told how all leases ended; they end with the session's TTL.
+	// ErrUnanswered is returned when the coordinator didn't confirm how all leases ended: at the latest when the session's TTL
+	// is over they end, and those tasks run again whose outcomes it hasn't had. The text says how long was waited, and for what.
 	ErrUnanswered = errors.New("outcomes were not answered")
 	// ErrRefused is returned when the coordinator refuses this worker in a way that trying again doesn't change.
 	ErrRefused = errors.New("refused by the coordinator")
@@ -69,4 +72,15 @@ func causeError(c workercore.Cause) error {
 		return ErrDraining
 	}
 	return ErrStopped
+}
+
+// unanswered says of outcomes without an answer what was waited for, how long, and the cure.
+func unanswered(end workercore.End) string {
+	span := func(d workercore.Duration) time.Duration { return time.Duration(d).Round(time.Millisecond) }
+	what := "there was no stream to a coordinator: see whether it runs and can be reached"
+	if end.Live {
+		what = "the stream was up: see the coordinator's log, and whether its disk is slow or full"
+	}
+	return fmt.Sprintf("%d, waited %v for them; %s; what it last answered was sent %v ago; those that it hasn't had run again after "+
+		"the session's TTL, %v; a longer DrainTimeout waits longer", end.Unanswered, span(end.Waited), what, span(end.Silent), span(end.TTL))
 }

@@ -267,7 +267,7 @@ func (l *loop) result(end workercore.End) error {
 		errs = append(errs, fmt.Errorf("%w: %d: %s", ErrStragglers, end.Left, strings.Join(who, ", ")))
 	}
 	if end.Unanswered > 0 && l.refused == nil {
-		errs = append(errs, fmt.Errorf("%w: %d", ErrUnanswered, end.Unanswered))
+		errs = append(errs, fmt.Errorf("%w: %s", ErrUnanswered, unanswered(end)))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("worker: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,6 +136,9 @@ func TestTrustedDeadline(t *testing.T) {
 		w.Force()
 		if err := <-r.done; !errors.Is(err, ErrUnanswered) {
 			t.Errorf("Run: %v; nobody answered", err)
+		} else if got, want := err.Error(), "worker: outcomes were not answered: 2, waited 5s for them; the stream was up: "; !strings.HasPrefix(got, want) ||
+			!strings.Contains(got, "after the session's TTL, 15s") {
+			t.Errorf("Run: %v", err)
 		}
 	})
 }

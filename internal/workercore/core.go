@@ -41,6 +41,9 @@ type Core struct {
 	stream  stream
 	session session
 	drain   drain
+
+	wake   Time // when the last Settle asked to be woken
+	lookBy Time // this process stood still: until then nobody is given up for what may wait to be read
 }
 
 type pool struct {
@@ -80,7 +83,7 @@ func New(cfg Config) (*Core, error) {
 	if cfg.DrainTimeout < 0 || cfg.KillGrace < 0 {
 		return nil, errors.New("drain timeout and kill grace can't be negative")
 	}
-	c := &Core{cfg: cfg, poolNo: map[string]int{}, records: map[Token]*record{}}
+	c := &Core{cfg: cfg, poolNo: map[string]int{}, records: map[Token]*record{}, wake: TimeMax}
 	c.drain.ghosts = map[Token]struct{}{}
 	total := 0
 	for i, p := range cfg.Pools {
@@ -107,6 +110,7 @@ func New(cfg Config) (*Core, error) {
 // starts what its semaphores admit, and composes messages. Call it after every batch of inputs and at NextWake.
 func (c *Core) Settle(now Time, act *Actions) {
 	c.tell(now)
+	c.noteStall()
 	c.watchTrust(act) // before anything is started: a stalled process must not start what it has lost
 	c.fire(act)
 	c.drainStep(act)
@@ -115,6 +119,18 @@ func (c *Core) Settle(now Time, act *Actions) {
 	c.speak(act)
 	act.End = c.end()
 	act.NextWake = c.nextWake()
+	if c.wake = act.NextWake; act.End.Ended {
+		c.wake = TimeMax // nobody comes again
+	}
+}
+
+// noteStall notices that the owner comes much later than it was asked to: this process, or the machine, stood still. What
+// the coordinator has said meanwhile is there, but nobody has read it yet; so a worker that stops doesn't take it for silent
+// at once. (One that goes on does: to resume costs it little.) Trust in leases is not prolonged.
+func (c *Core) noteStall() {
+	if c.drain.on && c.now >= c.wake.Add(StallMin) {
+		c.lookBy = c.now.Add(StallLook)
+	}
 }
 
 // tell takes the time, which never goes back.

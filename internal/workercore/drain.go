@@ -106,6 +106,10 @@ func (c *Core) allDone() bool {
 func (c *Core) end() End {
 	d := &c.drain
 	e := End{Unanswered: len(c.records), Left: len(d.ghosts)}
+	if e.Unanswered > 0 && d.idle != TimeMax {
+		e.Waited, e.Silent = Duration(c.now-d.idle), Duration(c.now-c.session.answeredSent)
+		e.Live, e.TTL = c.stream.state == streamLive, c.session.ttl
+	}
 	switch {
 	case !d.on || c.running > 0:
 	case d.goodbye && c.stream.state == streamNone,
@@ -117,7 +121,8 @@ func (c *Core) end() End {
 }
 
 // endBy is when a stopping worker of which nothing runs any more ends whatever has been answered. Unanswered leases would
-// cost their tasks the wait for the session's TTL, so for them it waits until the drain deadline.
+// cost their tasks the wait for the session's TTL, so for them it waits until the drain deadline. After a stall the answers
+// that came meanwhile are read first.
 func (c *Core) endBy() Time {
 	d := &c.drain
 	switch {
@@ -126,11 +131,11 @@ func (c *Core) endBy() Time {
 	case d.aborted:
 		return d.idle
 	case d.goodbye:
-		return d.goodbyeSent.Add(AnswerWait)
+		return max(d.goodbyeSent.Add(AnswerWait), c.lookBy)
 	case d.quiet == TimeMax:
-		return max(d.until, d.idle.Add(AnswerWait))
+		return max(d.until, d.idle.Add(AnswerWait), c.lookBy)
 	}
-	return max(d.idle, d.quiet).Add(AnswerWait)
+	return max(max(d.idle, d.quiet).Add(AnswerWait), c.lookBy)
 }
 
 // drainWake is when the drain has something to do.

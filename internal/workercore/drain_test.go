@@ -101,7 +101,7 @@ func TestDrainWithoutCoordinator(t *testing.T) {
 	r.drain()
 	r.finished(1, Succeeded)
 	r.pass(60*second, false)
-	if r.end != (End{Ended: true, Unanswered: 1}) || r.act.NextWake.Add(0) > began.Add(25*second) {
+	if e := r.end; !e.Ended || e.Unanswered != 1 || e.Live || e.Waited < 25*second || e.Silent < e.Waited || e.TTL != 15*second || r.act.NextWake.Add(0) > began.Add(25*second) {
 		t.Errorf("end %+v", r.end)
 	}
 
@@ -115,6 +115,37 @@ func TestDrainWithoutCoordinator(t *testing.T) {
 	r.pass(1, false)
 	if r.end != (End{Ended: true}) {
 		t.Errorf("end %+v", r.end)
+	}
+}
+
+// TestDrainOfAStalledWorker: what the coordinator has said while this process stood still is read before anybody gives up.
+func TestDrainOfAStalledWorker(t *testing.T) {
+	stalled := func() *rig {
+		r := draining(t)
+		r.grant(1, Lease{Token: 1})
+		r.drain()
+		r.finished(1, Succeeded)
+		r.log = nil
+		r.now = r.now.Add(40 * second) // past the drain deadline, and the patience with the stream
+		r.settle()
+		if r.end.Ended || r.act.NextWake > r.now.Add(StallLook) {
+			t.Fatalf("end %+v, next wake in %d", r.end, r.act.NextWake-r.now)
+		}
+		r.want() // no reconnect
+		return r
+	}
+	r := stalled()
+	r.log = nil
+	r.answer(1)
+	r.want("[r1 a1] drained 0", "[r1 a1] goodbye")
+	r.cut()
+	if r.end != (End{Ended: true}) {
+		t.Errorf("end %+v", r.end)
+	}
+	r = stalled()
+	r.pass(StallLook, false)
+	if e := r.end; !e.Ended || e.Unanswered != 1 || e.Waited != 41*second {
+		t.Errorf("end %+v", e)
 	}
 }
 

@@ -50,6 +50,10 @@ const (
 	// AnswerWait is how long a stopping worker waits for answers and for the stream's end once nothing runs any more
 	// (for answers at least until its drain deadline).
 	AnswerWait = 5 * second
+	// StallMin is how late a Settle counts as a stall of this process, and StallLook how long after one what came meanwhile
+	// has to be read.
+	StallMin  = second
+	StallLook = second
 	// KillWait is how long a stopping worker waits for handlers that it has killed before Drained counts them as left.
 	KillWait = 2 * second
 

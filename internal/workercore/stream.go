@@ -169,9 +169,9 @@ func (c *Core) silentAt() Time {
 	st, s := &c.stream, &c.session
 	switch st.state {
 	case streamHello:
-		return st.helloSent.Add(WelcomeWait)
+		return max(st.helloSent.Add(WelcomeWait), c.lookBy)
 	case streamLive: // halfway between the second heartbeat and the end of trust
-		return max(s.answeredSent, st.welcomed).Add(s.interval + (s.ttl-s.margin)/2)
+		return max(max(s.answeredSent, st.welcomed).Add(s.interval+(s.ttl-s.margin)/2), c.lookBy)
 	}
 	return TimeMax
 }

@@ -196,6 +196,12 @@ type End struct {
 	Ended      bool
 	Unanswered int // leases whose outcomes were not answered: they end with the session's TTL
 	Left       int // handlers that still run, killed and ignoring it
+
+	// Of unanswered ones, else zero.
+	Waited Duration // since nothing has run any more
+	Silent Duration // since the last Hello or heartbeat was sent that the coordinator has answered
+	TTL    Duration // of the session
+	Live   bool     // there is a stream, so the coordinator is there
 }
 
 // Actions is what a step asks of the shell, to be carried out in order of the fields. The caller owns it and resets it
