@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -19,18 +20,19 @@ import (
 
 // watcher follows a watch over as many streams as it takes and prints what they carry.
 //
-// Invariant: req.AfterPosition is the position up to which everything has been printed, once known is set.
+// Invariant: position is that up to which everything has been printed, once known is set, and req asks for what follows.
 type watcher struct {
 	a      *app
 	c      *client.Client
 	req    *yardmasterv1.TaskServiceWatchRequest
 	headed bool // the headers are printed
 
-	known   bool // a position is known, at which another stream can go on
-	heard   bool // some stream has carried a message
-	broken  bool // the last stream broke, and that has been said
-	last    *client.TaskInfo
-	lastRow string // of the latest state; a repeat isn't printed
+	known    bool // a position is known, at which another stream can go on
+	position uint64
+	heard    bool // some stream has carried a message
+	broken   bool // the last stream broke, and that has been said
+	last     *client.TaskInfo
+	lastRow  string // of the latest state; a repeat isn't printed
 }
 
 // errEnded says that the task that is followed has ended. It never leaves the file.
@@ -41,7 +43,8 @@ const endSoon = 100 * time.Millisecond
 
 // run prints until ctx ends, the task that is followed ends, or no stream can be had any more.
 func (w *watcher) run(ctx context.Context) error {
-	w.known = w.req.GetAfterPosition() > 0
+	w.position = w.req.GetAfterPosition()
+	w.known = w.position > 0
 	silent := w.a.now() // since when nothing has been heard
 	for n := 0; ; n++ {
 		heard, err := w.stream(ctx)
@@ -169,13 +172,19 @@ func (w *watcher) take(resp *yardmasterv1.TaskServiceWatchResponse) error {
 func (w *watcher) resumed(position uint64) {
 	switch {
 	case w.broken && w.known:
-		fmt.Fprintf(w.a.stderr, "yardctl: %s: going on after position %d\n", watchOp(w.req), w.req.GetAfterPosition())
+		fmt.Fprintf(w.a.stderr, "yardctl: %s: going on after position %d\n", watchOp(w.req), w.position)
 	case w.broken:
 		fmt.Fprintf(w.a.stderr, "yardctl: %s: going on; events may have been missed\n", watchOp(w.req))
 	}
 	w.broken, w.known = false, true
-	w.req.AfterPosition = position
+	w.position, w.req.AfterPosition = position, position
+	if position == 0 {
+		w.req.AfterPosition = fromFirst
+	}
 }
+
+// fromFirst asks for events from the first one on, where a position of 0 would ask for those from now on.
+const fromFirst = math.MaxUint64
 
 // events prints events, one a line.
 func (w *watcher) events(m *yardmasterv1.Events) error {

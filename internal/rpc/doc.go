@@ -19,7 +19,7 @@
 // A client's stream has its loops beside its handler too, which returns when the stream or the server ends, whatever SendMsg
 // does. SubmitStream has a recvLoop that proposes without waiting and a sendLoop that answers in order. A watcher ([Server]'s
 // Watch calls) is a place in the engine's ring of events, and no more while it waits: a slow one is held back by flow control
-// and told what it missed. STARTED and PROGRESS come from softEvents, this leader's own ring.
+// and told what it missed. At an orderly stop watchers end last, when no more events can come (flushWatches). STARTED and PROGRESS come from softEvents, this leader's own ring.
 //
 // Submits that find a queue full wait in room, whose roomLine says who may try next: producers take turns, and a large batch
 // has room kept for it from time to time, so that none waits for ever.
