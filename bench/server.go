@@ -43,13 +43,15 @@ func startServer(ctx context.Context, o options, flags ...string) (*server, erro
 	return s, nil
 }
 
-// start starts the process and waits until it serves.
+// start starts the process and waits until it serves. Only stop and kill end it, not ctx and not a signal to this process's
+// group: workers that such an end stops too still have outcomes to report, and would wait in vain for their answers.
 func (s *server) start(ctx context.Context) error {
 	file := filepath.Join(s.dir, "address")
 	_ = os.Remove(file)
 	args := []string{"--data-dir", s.data(), "--listen", s.addr, "--admin-listen", s.admin, "--address-file", file, "--log-level", "warn"}
-	s.cmd = exec.CommandContext(ctx, s.binary, append(args, s.flags...)...)
+	s.cmd = exec.Command(s.binary, append(args, s.flags...)...)
 	s.cmd.Stderr = os.Stderr
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := s.cmd.Start(); err != nil {
 		return fmt.Errorf("start coordinator: %w", err)
 	}
@@ -57,6 +59,9 @@ func (s *server) start(ctx context.Context) error {
 		if data, err := os.ReadFile(file); err == nil {
 			s.addr = strings.TrimSpace(string(data))
 			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		time.Sleep(time.Millisecond)
 	}
