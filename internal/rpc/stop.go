@@ -49,7 +49,11 @@ func (s *Server) flushWatches(ctx context.Context) {
 	if s.watches.n.Load() == 0 || s.calls.wait(ctx) != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, WatchFlushMax)
+	most := WatchFlushMax
+	if end, ok := ctx.Deadline(); ok {
+		most = min(most, end.Sub(s.opts.Now())/2) // the other half is for what GracefulStop waits for
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	err := s.engine.Quiesce(ctx)
 	if err == nil {
