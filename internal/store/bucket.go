@@ -31,7 +31,7 @@ var tableBuckets = [tableCount][]byte{
 // The store's own buckets. The names are stored.
 var (
 	bucketMeta       = []byte("meta")        // manifest, counts, snapshot
-	bucketBodies     = []byte("bodies")      // task id: Body
+	bucketBodies     = []byte("bodies")      // first task id: run of Body
 	bucketFailures   = []byte("failures")    // task id: Attempts
 	bucketFinished   = []byte("finished")    // task id: finishedHeader, Finished
 	bucketExpiry     = []byte("expiry")      // placeKey by second: ids of finished tasks
@@ -55,6 +55,10 @@ const (
 	tagExpiryDead
 	tagQueues
 	tagOrder
+
+	// Of runs, from format 3 on.
+	tagTaskRun
+	tagBodyRun
 )
 
 // allBuckets lists every bucket of a checkpoint.

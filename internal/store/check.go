@@ -160,11 +160,14 @@ func (c *checker) rows(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	find := walk{cursor: bodies.Cursor()}
+	find := newFinder(&bodyRuns, bodies)
 	l := loader{tx: tx, want: c.want, bad: c.problem, add: func(row *scheduler.Row) error {
 		c.step()
 		c.report.Rows[row.Table]++
-		if row.Table == scheduler.TableTasks && row.Task.PayloadBytes > 0 && find.find(row.Key) == nil {
+		if row.Table != scheduler.TableTasks || row.Task.PayloadBytes == 0 {
+			return nil
+		}
+		if body, err := find.find(row.Key); body == nil && err == nil { // of damage the bodies tell
 			return c.problem(fmt.Errorf("%w: tasks, key %d: its payload of %d bytes is missing",
 				ErrDamaged, row.Key, row.Task.PayloadBytes))
 		}
@@ -188,17 +191,29 @@ func (c *checker) blobs(tx *bbolt.Tx) error {
 		if err != nil {
 			return err
 		}
-		cursor := b.Cursor()
-		for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
+		one := func(key uint64, data []byte) error {
 			c.step()
 			*s.seen++
-			data, err := openValue(s.bucket, s.tag, parseKey(k), v)
-			if err == nil && s.tag == tagFinished {
-				err = c.finished(parseKey(k), data)
+			if s.tag != tagFinished {
+				return nil
 			}
-			if err != nil {
-				_ = c.problem(err)
+			if err := c.finished(key, data); err != nil {
+				return c.problem(err)
 			}
+			return nil
+		}
+		unread := func(n int, err error) error {
+			c.step()
+			*s.seen += uint64(n)
+			return c.problem(err)
+		}
+		if s.tag == tagBodies {
+			err = bodyRuns.each(b, one, unread)
+		} else {
+			err = eachRow(b, s.bucket, s.tag, one, unread)
+		}
+		if err != nil {
+			return err
 		}
 		if *s.seen != *s.want {
 			_ = c.problem(miscounted(s.bucket, *s.seen, *s.want))

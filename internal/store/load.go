@@ -68,18 +68,24 @@ func (l *loader) table(t scheduler.Table) error {
 		return l.damage(err)
 	}
 	seen := uint64(0)
-	c := b.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
+	one := func(key uint64, data []byte) error {
 		seen++
-		if err := l.decode(t, k, v); err != nil {
-			if err := l.damage(err); err != nil {
-				return err
-			}
-			continue
+		if err := l.codec.decode(t, key, data, &l.row); err != nil {
+			return l.damage(damagedAt(tableBuckets[t], key, err))
 		}
-		if err := l.add(&l.row); err != nil {
-			return err
-		}
+		return l.add(&l.row)
+	}
+	unread := func(n int, err error) error {
+		seen += uint64(n)
+		return l.damage(err)
+	}
+	if t == scheduler.TableTasks {
+		err = taskRuns.each(b, one, unread)
+	} else {
+		err = eachRow(b, tableBuckets[t], tag(t), one, unread)
+	}
+	if err != nil {
+		return err
 	}
 	if want := l.want.rows[t]; seen != want {
 		return l.damage(miscounted(tableBuckets[t], seen, want))
@@ -87,14 +93,21 @@ func (l *loader) table(t scheduler.Table) error {
 	return nil
 }
 
-func (l *loader) decode(t scheduler.Table, k, v []byte) error {
-	key := parseKey(k)
-	data, whole := unseal(v, place(tag(t), key))
-	if !whole || key == 0 {
-		return damagedAt(tableBuckets[t], key, errSum)
-	}
-	if err := l.codec.decode(t, key, data, &l.row); err != nil {
-		return damagedAt(tableBuckets[t], key, err)
+// eachRow walks a bucket without runs as runKind.each does one with them.
+func eachRow(b *bbolt.Bucket, name []byte, t tag, fn func(key uint64, data []byte) error, bad func(n int, err error) error) error {
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		key := parseKey(k)
+		data, whole := unseal(v, place(t, key))
+		var err error
+		if whole && key != 0 {
+			err = fn(key, data)
+		} else {
+			err = bad(1, damagedAt(name, key, errSum))
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ const FileName = "yardmaster.db"
 const (
 	// FormatVersion is the version of the disk format, in the manifest. Open
 	// carries a file of an older one over.
-	FormatVersion = 2
+	FormatVersion = 3
 
 	// InitialMmapSizeDefault is how much address space is mapped at Open. It
 	// costs no memory. While the file is smaller, growth never has to remap,
@@ -116,6 +116,7 @@ type Options struct {
 // hooks let this package's tests get below bbolt.
 type hooks struct {
 	openFile openFileFunc
+	runs     runLimits
 }
 
 func (o Options) withDefaults() (Options, error) {

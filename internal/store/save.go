@@ -74,6 +74,8 @@ type scratch struct {
 	attempts attempts
 	finished []edit
 	places   placeEdits
+	limits   runLimits
+	ops      []edit // what a runWriter writes
 	total    int
 }
 
@@ -84,7 +86,7 @@ func (c *scratch) reset() {
 		c.rows[t] = recycle(c.rows[t])
 	}
 	c.bodies, c.failures, c.finished = recycle(c.bodies), recycle(c.failures), recycle(c.finished)
-	c.moved, c.news, c.attempts = recycle(c.moved), nil, attempts{}
+	c.moved, c.ops, c.news, c.attempts = recycle(c.moved), recycle(c.ops), nil, attempts{}
 	c.places.reset()
 	c.total = 0
 }
@@ -196,7 +198,10 @@ func (c *scratch) addRow(row *scheduler.Row) error {
 		if err != nil {
 			return err
 		}
-		e.value = c.arena.keep(seal(v, 0, place(tag(row.Table), row.Key)))
+		if row.Table != scheduler.TableTasks { // a task is sealed with its run
+			v = seal(v, 0, place(tag(row.Table), row.Key))
+		}
+		e.value = c.arena.keep(v)
 	}
 	c.rows[row.Table] = append(c.rows[row.Table], e)
 	return nil
@@ -214,7 +219,11 @@ func (c *scratch) sortRows(t scheduler.Table, edits []edit) error {
 	return nil
 }
 
-// blobs makes edits of bodies; a drop wins, and what it drops isn't even copied.
+// noBytes is a body without bytes; nil would delete it.
+var noBytes = []byte{}
+
+// blobs makes edits of bodies; a drop wins. They refer to the checkpoint's own
+// bodies, which are copied once, into their runs.
 func (c *scratch) blobs(puts []Blob, drops []scheduler.TaskID) {
 	c.bodies = slices.Grow(c.bodies, len(puts)+len(drops))
 	for i := range puts {
@@ -226,7 +235,9 @@ func (c *scratch) blobs(puts []Blob, drops []scheduler.TaskID) {
 	c.bodies = c.settle(c.bodies)
 	for i := range c.bodies {
 		if e := &c.bodies[i]; e.from > 0 {
-			e.value = c.arena.seal(nil, puts[e.from-1].Data, place(tagBodies, e.key))
+			if e.value = puts[e.from-1].Data; e.value == nil {
+				e.value = noBytes
+			}
 		}
 	}
 }
@@ -235,11 +246,17 @@ func (c *scratch) blobs(puts []Blob, drops []scheduler.TaskID) {
 // keys in order ten times as fast as in disorder.
 func (c *scratch) apply(tx *bbolt.Tx, next *tally, s *Store) error {
 	for _, t := range scheduler.Tables() {
-		if err := applyTo(tx, tableBuckets[t], &next.rows[t], c.rows[t]); err != nil {
+		var err error
+		if t == scheduler.TableTasks {
+			err = c.applyRuns(tx, &taskRuns, &next.rows[t], c.rows[t])
+		} else {
+			err = applyTo(tx, tableBuckets[t], &next.rows[t], c.rows[t])
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if err := applyTo(tx, bucketBodies, &next.bodies, c.bodies); err != nil {
+	if err := c.applyRuns(tx, &bodyRuns, &next.bodies, c.bodies); err != nil {
 		return err
 	}
 	if err := c.putAttempts(tx, &next.failures, s.lostAttempts); err != nil {

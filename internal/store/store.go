@@ -55,7 +55,7 @@ func Open(o Options) (*Store, error) {
 	if err := makeDir(o.Dir); err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, path: filepath.Join(o.Dir, FileName)}
+	s := &Store{o: o, path: filepath.Join(o.Dir, FileName), scratch: scratch{limits: o.hooks.runs}}
 	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
 		if err := createFile(s.path, o.LockWait); err != nil {
 			return nil, explainWrite(o.Dir, "create the checkpoint", err)
@@ -77,7 +77,7 @@ func Open(o Options) (*Store, error) {
 			return err
 		})
 	})
-	if err == nil && s.tally.format == 1 {
+	if err == nil && s.tally.format < FormatVersion {
 		err = s.upgrade()
 	}
 	if err != nil {

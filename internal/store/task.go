@@ -61,18 +61,15 @@ func (s *Store) Bodies(ids []scheduler.TaskID, each func(i int, data []byte) err
 		if err != nil {
 			return err
 		}
-		w := walk{cursor: b.Cursor()}
+		f := newFinder(&bodyRuns, b)
 		for n := range ids {
 			i := n
 			if order != nil {
 				i = order[n]
 			}
-			id := uint64(ids[i])
-			data := w.find(id)
-			if data != nil {
-				if data, err = openValue(bucketBodies, tagBodies, id, data); err != nil {
-					return err
-				}
+			data, err := f.find(uint64(ids[i]))
+			if err != nil {
+				return err
 			}
 			if err := each(i, data); err != nil {
 				return err

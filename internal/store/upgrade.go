@@ -6,31 +6,44 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// upgrade carries a file of format 1 over to format 2, in one transaction: a
-// crash leaves it as it was. Its finished tasks stay as they are; they are walked
-// once, counted, and given their places in the order of finishing, in order of
-// id, which is nearly that of their ends. Its attempts are read as lists of one
-// wherever they are read.
+// upgrade carries a file of an older format over to this build's, in one
+// transaction: a crash leaves it as it was.
+//
+// Of format 2 nothing changes but the manifest, so that a build that knows no
+// runs refuses the file before there are any: a task or body of its own row is
+// read as a run of one, and goes into a run when something beside it is written.
+//
+// Of format 1 the finished tasks stay as they are; they are walked once, counted,
+// and given their places in the order of finishing, in order of id, which is
+// nearly that of their ends. Its attempts are read as lists of one wherever they
+// are read.
 //
 // The rejected design, to carry over as rows are written anyway, leaves each
 // count and bound in doubt until the last old row has gone: a year.
 func (s *Store) upgrade() error {
 	s.o.Logger.Info("the checkpoint has an older format and is carried over; older builds can't read it then",
 		"format", s.tally.format, "to", FormatVersion, "finished", s.tally.finished)
-	s.queues = &finishedQueues{}
+	from := s.tally.format
+	if from == 1 {
+		s.queues = &finishedQueues{}
+	}
 	err := guard(nil, func() error {
 		return s.write("carry the checkpoint over to a newer format", func(tx *bbolt.Tx, next *tally) error {
+			next.format = FormatVersion
+			if from > 1 {
+				return nil
+			}
 			u := upgrade{queues: s.queues, next: next, rows: map[uint32][]uint64{}}
 			return u.run(tx)
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("carry over from format 1: %w", err)
+		return fmt.Errorf("carry over from format %d: %w", from, err)
 	}
 	return nil
 }
 
-// upgrade is one run of Store.upgrade.
+// upgrade is one run of Store.upgrade, from format 1.
 type upgrade struct {
 	queues *finishedQueues
 	next   *tally
@@ -50,7 +63,7 @@ func (u *upgrade) run(tx *bbolt.Tx) (err error) {
 	if err != nil {
 		return err
 	}
-	u.next.format, u.next.dead = FormatVersion, 0
+	u.next.dead = 0
 	c := finished.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		if err := u.task(parseKey(k), v); err != nil {
