@@ -8,6 +8,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -120,12 +121,18 @@ func (r said) id(t *testing.T) uint64 {
 
 // TestFormat1 serves a data directory that release 0.1.0 left behind when it was killed: with a checkpoint, commands
 // behind it in the log, and a worker that never came back.
-func TestFormat1(t *testing.T) {
+func TestFormat1(t *testing.T) { serveFormat(t, 1) }
+
+// TestFormat2 does so with one of disk format 2, which has a row for each task and one for each body.
+func TestFormat2(t *testing.T) { serveFormat(t, 2) }
+
+func serveFormat(t *testing.T, format int) {
+	name := fmt.Sprintf("format-%d", format)
 	c := newCoordinator(t, "--session-ttl", "10m")
-	unpack(t, "format-1", c.data)
-	c.wantWhole("format 1")
+	unpack(t, name, c.data)
+	c.wantWhole(fmt.Sprintf("format %d", format))
 	c.start()
-	for _, want := range recorded(t, "format-1/details.json") {
+	for _, want := range recorded(t, name+"/details.json") {
 		want = want.asOf(time.Now())
 		code, out := c.yardctl("task", "get", want["id"].(string), "--payload", "-o", "json")
 		if got := records(t, out); code == 0 && len(got) == 1 {
@@ -134,22 +141,22 @@ func TestFormat1(t *testing.T) {
 			t.Errorf("task %s: exit code %d: %s", want["id"], code, out)
 		}
 	}
-	c.wantQueues(recorded(t, "format-1/queues.json"))
+	c.wantQueues(recorded(t, name+"/queues.json"))
 	if code := c.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	c.flags = []string{"--session-ttl", "2s"} // the worker that vanished is waited for no longer
 	c.start()
-	want := c.finish(recorded(t, "format-1/tasks.json"))
+	want := c.finish(recorded(t, name+"/tasks.json"))
 
 	if code := c.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	c.wantWhole("format 2")
+	c.wantWhole("format 3")
 	if code, out := run(t, program("coordinator"), "compact", "--data-dir", c.data); code != 0 {
 		t.Errorf("compact: exit code %d: %s", code, out)
 	}
-	c.wantWhole("format 2")
+	c.wantWhole("format 3")
 	c.start()
 	cl := c.client()
 	for id, state := range want {
@@ -173,7 +180,7 @@ func (c *coordinator) wantWhole(format string) {
 	}
 }
 
-// wantQueues compares queues; a task whose time has come counts as pending.
+// wantQueues compares queues; a task whose time has come counts as pending, and may be the oldest then.
 func (c *coordinator) wantQueues(want []said) {
 	c.t.Helper()
 	code, out := c.yardctl("queue", "list", "-o", "json")
@@ -193,6 +200,7 @@ func (c *coordinator) wantQueues(want []said) {
 			r["ready"] = count(r, "scheduled") + count(r, "pending")
 			delete(r, "scheduled")
 			delete(r, "pending")
+			delete(r, "oldestPending")
 		}
 		says(c.t, "queue "+w["name"].(string), map[string]any(got[i]), map[string]any(w))
 	}

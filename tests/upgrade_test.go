@@ -60,7 +60,7 @@ func TestUpgradeUnderKills(t *testing.T) {
 	if code := c.stop(); code != exitClean {
 		t.Errorf("exit code %d", code)
 	}
-	c.wantWhole("format 2")
+	c.wantWhole("format 3")
 	c.start()
 	status, err := cl.Operator().Status(bounded(t), &pb.OperatorServiceStatusRequest{})
 	if err != nil || status.GetLogicVersion() != logicNow {

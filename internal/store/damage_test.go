@@ -107,7 +107,7 @@ func TestMisplaced(t *testing.T) {
 
 func TestMissing(t *testing.T) {
 	for want, fn := range map[string]func(*bbolt.Tx) error{
-		"tasks has 2 rows and the manifest counts 3":  func(tx *bbolt.Tx) error { return tx.Bucket([]byte("tasks")).Delete(rowKey(2)) },
+		"tasks has 0 rows and the manifest counts 3":  func(tx *bbolt.Tx) error { return tx.Bucket([]byte("tasks")).Delete(rowKey(1)) },
 		"bucket queues is missing":                    func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("queues")) },
 		"bodies has 0 rows and the manifest counts 1": func(tx *bbolt.Tx) error { return tx.Bucket(bucketBodies).Delete(rowKey(2)) },
 		"3 of 3 finished tasks have no place":         func(tx *bbolt.Tx) error { return emptyBucket(tx, bucketExpiry) },
@@ -163,7 +163,7 @@ func addTaskWithoutBody(tx *bbolt.Tx) error {
 func TestDamagedPages(t *testing.T) {
 	whole := t.TempDir()
 	s := openTest(t, whole)
-	save(t, s, &Checkpoint{Rows: taskBatches(1, 3000)})
+	save(t, s, &Checkpoint{Rows: taskBatches(1, 9000)})
 	s.Close()
 	const pageSize = 4096
 	var used int
@@ -181,7 +181,7 @@ func TestDamagedPages(t *testing.T) {
 		for _, fill := range []byte{0x00, 0xff} {
 			_, writeErr := f.WriteAt(bytes.Repeat([]byte{fill}, pageSize), at)
 			rows, err := countRows(whole)
-			if err != nil || rows != 3000 { // or else the page is free
+			if err != nil || rows != 9000 { // or else the page is free
 				refused++
 				if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNotCheckpoint) {
 					t.Fatalf("page %d of %d, filled with %#x: %d rows, %v", page, used, fill, rows, err)

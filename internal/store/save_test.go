@@ -153,7 +153,7 @@ func TestSaveModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		run++
 		dir := filepath.Join(base, fmt.Sprint(run))
-		s, err := Open(Options{Dir: dir})
+		s, err := Open(Options{Dir: dir, hooks: hooks{runs: drawLimits(rt)}})
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -138,7 +138,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"text", write([]byte(strings.Repeat("text", 10_000))), ErrNotCheckpoint, FileName},
 		{"foreign", foreign, ErrNotCheckpoint, "no manifest"},
 		{"cut short", write(data[:8*4096]), ErrDamaged, ""},
-		{"newer", newer, ErrNewerFormat, "format 99, this build knows 1 to 2: start the build that wrote it"},
+		{"newer", newer, ErrNewerFormat, "format 99, this build knows 1 to 3: start the build that wrote it"},
 	} {
 		_, err := Open(Options{Dir: test.dir})
 		if wantErr(t, err, test.want, test.text); t.Failed() {
