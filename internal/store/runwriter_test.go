@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"slices"
 	"testing"
