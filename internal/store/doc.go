@@ -13,7 +13,8 @@
 // # Buckets
 //
 //	globals … dead   a bucket a table of the core: row key -> row (storage/v1)
-//	bodies           task id -> Body, of live tasks and dead letters
+//	tasks among them first task id -> run of rows
+//	bodies           first task id -> run of Body, of live tasks and dead letters
 //	failures         task id -> Attempts, the last 10 of a live or finished task
 //	finished         task id -> 17 bytes of header, Finished
 //	expiry           (second, sequence) -> ids of finished tasks due by then
@@ -25,6 +26,11 @@
 // Keys are big-endian, so that bbolt's order is that of the numbers, and written
 // in that order. Every value ends in 4 bytes of CRC-32C over the value, seeded
 // by bucket and key (see place).
+//
+// A run holds several tasks' rows or bodies in one value (see runMarker), as
+// bbolt's work is by row whatever it holds. Whoever removes one of them writes
+// the others again, so a run stays within half a page. Counts are of tasks, not
+// of runs.
 //
 // A finished task costs one write among the others of its bucket and shares of
 // two rows of places: a checkpoint adds a row of expiry for each second in which
@@ -39,12 +45,15 @@
 //
 // The manifest says the file's format. Format 1, of release 0.1.0, had neither
 // finished-queues nor finished-order, 13 bytes of header without the queue, and
-// the last attempt alone in failures. Open carries it over in one transaction
-// (see upgrade); Check and Compact know it as it is. There is no way back, and a
-// newer format than this build's is refused.
+// the last attempt alone in failures. Format 2 had no runs: a row for each task
+// and each body, which are still read as runs of one. Open carries them over in
+// one transaction (see upgrade); Check and Compact know them as they are. There
+// is no way back, and a newer format than this build's is refused.
 //
 // # Invariants
 //
+//   - Rows of a bucket with runs are in order of id throughout: no run reaches
+//     past the next one's key.
 //   - Manifest, counts, rows and bodies change in one transaction.
 //   - What Save has taken, Load takes back: both refuse the same rows.
 //   - Every finished task has a place in one of the expiry buckets, and every one
@@ -65,7 +74,9 @@
 // another name, which the next Open removes.
 //
 // Damage that checksums, counts or bbolt find is ErrDamaged, with the bucket and
-// the key; Check lists all of it. A disk that can't read its sectors is an error
+// the key, that of a run with its first id and how many it holds: all of them are
+// lost. A Save that would write such a run again fails, too, rather than give
+// what is damaged a new checksum. Check lists all of it. A disk that can't read its sectors is an error
 // of Load and Check, which read the file once from end to end if it isn't
 // cached; later it is a fault that ends the process, as bbolt maps the file.
 //
