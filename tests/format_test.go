@@ -180,7 +180,8 @@ func (c *coordinator) wantWhole(format string) {
 	}
 }
 
-// wantQueues compares queues; a task whose time has come counts as pending, and may be the oldest then.
+// wantQueues compares queues; a task whose time has come counts as pending, and may be the oldest then. Totals count from a
+// start on.
 func (c *coordinator) wantQueues(want []said) {
 	c.t.Helper()
 	code, out := c.yardctl("queue", "list", "-o", "json")
@@ -198,9 +199,9 @@ func (c *coordinator) wantQueues(want []said) {
 	for i, w := range want {
 		for _, r := range []said{w, got[i]} {
 			r["ready"] = count(r, "scheduled") + count(r, "pending")
-			delete(r, "scheduled")
-			delete(r, "pending")
-			delete(r, "oldestPending")
+			for _, field := range []string{"scheduled", "pending", "oldestPending", "submittedTotal", "endedTotal"} {
+				delete(r, field)
+			}
 		}
 		says(c.t, "queue "+w["name"].(string), map[string]any(got[i]), map[string]any(w))
 	}
