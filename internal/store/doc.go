@@ -75,8 +75,8 @@
 //
 // Damage that checksums, counts or bbolt find is ErrDamaged, with the bucket and
 // the key, that of a run with its first id and how many it holds: all of them are
-// lost. A Save that would write such a run again fails, too, rather than give
-// what is damaged a new checksum. Check lists all of it. A disk that can't read its sectors is an error
+// lost. Save leaves damaged bodies as they are, and fails rather than give damaged
+// rows of tasks a new checksum. Check lists all of it. A disk that can't read its sectors is an error
 // of Load and Check, which read the file once from end to end if it isn't
 // cached; later it is a fault that ends the process, as bbolt maps the file.
 //

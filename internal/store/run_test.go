@@ -87,10 +87,24 @@ func TestRunDamagedStored(t *testing.T) {
 	if err := read(1, 32, 49, 64); err != nil {
 		t.Error("bodies beside the damage:", err)
 	}
-	wantErr(t, read(1, 40), ErrDamaged, "bodies, key 33")
-	save(t, s, &Checkpoint{DropBodies: []scheduler.TaskID{5, 60}})
-	err := s.Save(&Checkpoint{Index: 9, DropBodies: []scheduler.TaskID{40}})
-	wantErr(t, err, ErrDamaged, "bodies, key 33", "coordinator check")
+	wantErr(t, read(1, 40), ErrDamaged, "bodies, key 33: the first of a run of 16", "coordinator check")
+	save(t, s, &Checkpoint{DropBodies: []scheduler.TaskID{5, 40, 60}, Bodies: []Blob{{41, []byte("again")}}})
+	if err := read(32, 41, 49, 64); err != nil {
+		t.Error("bodies beside the damage:", err)
+	}
+	wantErr(t, read(40), ErrDamaged, "bodies, key 33")
+	if r, err := checkFile(s.db, nil); err != nil || len(r.Problems) != 2 || r.Bodies != 63 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	save(t, s, &Checkpoint{DropBodies: []scheduler.TaskID{41}, Bodies: []Blob{{33, []byte("again")}}})
+	if err := read(33); err != nil {
+		t.Error("a body in place of the damage:", err)
+	}
+	if r, err := checkFile(s.db, nil); err != nil || len(r.Problems) != 1 || r.Bodies != 47 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	err := s.Save(&Checkpoint{Index: 9, Rows: pulling([]scheduler.Row{deletion(scheduler.TableTasks, 64)})})
+	wantErr(t, err, ErrDamaged, "tasks, key 33", "coordinator check")
 	wantErr(t, s.Save(&Checkpoint{Index: 10}), ErrFailed)
 	s.Close()
 

@@ -31,6 +31,10 @@ type runWriter struct {
 	limits runLimits
 	ops    []edit // what to write, in order of key
 
+	// damaged is told of rows that can't be read and go on as they are; nil: the
+	// first one ends the plan.
+	damaged func(error)
+
 	old   members // of the row being merged
 	owned int     // how many it had
 	freed bool    // its key has been written again or deleted, or there is no row
@@ -51,8 +55,8 @@ type member struct {
 const shrunk = 1
 
 // applyRuns makes edits, which must be in order of key. A value is a member's
-// data, not sealed.
-func (c *scratch) applyRuns(tx *bbolt.Tx, k *runKind, count *uint64, edits []edit) error {
+// data, not sealed. damaged: see runWriter.
+func (c *scratch) applyRuns(tx *bbolt.Tx, k *runKind, count *uint64, edits []edit, damaged func(error)) error {
 	if len(edits) == 0 {
 		return nil
 	}
@@ -62,7 +66,7 @@ func (c *scratch) applyRuns(tx *bbolt.Tx, k *runKind, count *uint64, edits []edi
 	}
 	w := runWriter{
 		kind: k, rows: rowCursor{cursor: b.Cursor()}, arena: &c.arena, count: count, limits: c.limits.of(k),
-		ops: c.ops[:0], piece: make([]member, 0, k.members),
+		damaged: damaged, ops: c.ops[:0], piece: make([]member, 0, k.members),
 	}
 	err = w.plan(edits)
 	if err == nil {
@@ -105,7 +109,12 @@ func (w *runWriter) merge(edits []edit) (err error) {
 	more := false
 	w.old, w.owned, w.freed = members{}, 0, true
 	if w.rows.there {
-		if w.old, err = w.kind.open(w.rows.key, w.rows.value); err != nil {
+		w.old, err = w.kind.open(w.rows.key, w.rows.value)
+		if err != nil && w.damaged != nil {
+			w.beside(edits, err)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		w.owned, w.freed = w.old.left, false
@@ -139,6 +148,25 @@ func (w *runWriter) merge(edits []edit) (err error) {
 	w.flush()
 	w.free()
 	return nil
+}
+
+// beside makes edits beside a row that can't be read, which stays and counts as
+// it is: what is new gets rows of its own. Only one that takes the row's very key
+// replaces it.
+func (w *runWriter) beside(edits []edit, err error) {
+	w.damaged(err)
+	for i := range edits {
+		e := &edits[i]
+		if e.value == nil {
+			continue
+		}
+		if e.key == w.rows.key {
+			*w.count -= min(*w.count, uint64(claimed(w.rows.value)))
+		}
+		w.add(e.key, e.value, false)
+		*w.count++
+	}
+	w.flush()
 }
 
 // add puts a member into the piece, which it ends first if there is no room.

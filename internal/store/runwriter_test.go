@@ -102,14 +102,14 @@ func TestRunUnchanged(t *testing.T) {
 	err := s.write("try", func(tx *bbolt.Tx, next *tally) error {
 		c := scratch{}
 		edits := []edit{{key: 1}, {key: 12}, {key: 15}, {key: 1 << 40}}
-		if err := c.applyRuns(tx, &bodyRuns, &next.bodies, edits); err != nil {
+		if err := c.applyRuns(tx, &bodyRuns, &next.bodies, edits, nil); err != nil {
 			return err
 		}
 		if len(c.ops) != 0 || next.bodies != 3 {
 			t.Errorf("%d rows are written, %d bodies", len(c.ops), next.bodies)
 		}
 		edits = []edit{{key: 15, value: []byte("new")}}
-		if err := c.applyRuns(tx, &bodyRuns, &next.bodies, edits); err != nil {
+		if err := c.applyRuns(tx, &bodyRuns, &next.bodies, edits, nil); err != nil {
 			return err
 		}
 		if len(c.ops) != 1 || c.ops[0].key != 15 {

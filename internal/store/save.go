@@ -248,7 +248,7 @@ func (c *scratch) apply(tx *bbolt.Tx, next *tally, s *Store) error {
 	for _, t := range scheduler.Tables() {
 		var err error
 		if t == scheduler.TableTasks {
-			err = c.applyRuns(tx, &taskRuns, &next.rows[t], c.rows[t])
+			err = c.applyRuns(tx, &taskRuns, &next.rows[t], c.rows[t], nil)
 		} else {
 			err = applyTo(tx, tableBuckets[t], &next.rows[t], c.rows[t])
 		}
@@ -256,7 +256,7 @@ func (c *scratch) apply(tx *bbolt.Tx, next *tally, s *Store) error {
 			return err
 		}
 	}
-	if err := c.applyRuns(tx, &bodyRuns, &next.bodies, c.bodies); err != nil {
+	if err := c.applyRuns(tx, &bodyRuns, &next.bodies, c.bodies, s.lostBodies); err != nil {
 		return err
 	}
 	if err := c.putAttempts(tx, &next.failures, s.lostAttempts); err != nil {
@@ -276,6 +276,12 @@ func (c *scratch) apply(tx *bbolt.Tx, next *tally, s *Store) error {
 		s.queues.change(uint32(p.group)).places++
 	}
 	return c.places.put(tx, &c.sorter)
+}
+
+// lostBodies says that bodies couldn't be read. Their tasks can't be handed out;
+// all others can, and end, so the checkpoint goes on.
+func (s *Store) lostBodies(err error) {
+	s.o.Logger.Error("payloads of tasks are damaged, and left as they are", "error", err)
 }
 
 // lostAttempts says that a task's earlier attempts couldn't be read. They are
