@@ -29,11 +29,7 @@ import (
 // single value that did would still be known by its checksum.
 const runMarker = 0x07
 
-// Limits of runs that are written. Whoever reads them needs none.
 const (
-	// runMembersMax is the most members: their number is stored in a byte.
-	runMembersMax = math.MaxUint8
-
 	// runBytesMax is the most that a run may have, checksum included: two of them
 	// fill a page of 4 KiB. bbolt puts at least two rows on a page, and one that
 	// they overflow takes up the next one too.
@@ -56,7 +52,7 @@ type runKind struct {
 	bucket  []byte
 	single  tag // seeds the checksum of a row that isn't a run
 	run     tag // of one that is
-	members int // the most of a run
+	members int // the most of a run that is written; their number is stored in a byte
 }
 
 var (
