@@ -27,8 +27,9 @@ type (
 
 // WatchFilter selects events; all conditions that are set must hold.
 type WatchFilter struct {
-	// After is the position after which to begin; 0: at the position that the cluster has when Events is first called. A
-	// position that isn't kept any more (100,000 events are) begins with a *Lagged.
+	// After is the position after which to begin; 0: at the position that the cluster has when Events is first called;
+	// WatchFromFirst: with the very first event. A position that isn't kept any more (100,000 events are) begins with a
+	// *Lagged.
 	After uint64
 	// Queues: only of these, at most 100. None: of all.
 	Queues []string
@@ -60,14 +61,16 @@ type Watch struct {
 	placed   bool // it goes on after position, also if that is 0; owned by the loop
 }
 
-// fromFirst asks for events from the first one on: a position of 0 would ask for those from now on. A coordinator that
-// doesn't know it takes it for a position ahead of its own, and answers Lagged with nothing missed.
-const fromFirst = math.MaxUint64
+// WatchFromFirst as WatchFilter.After asks for events from the very first one on, as 0 asks for those from now on. A
+// coordinator that doesn't know it takes it for a position ahead of its own, and answers Lagged with nothing missed.
+const WatchFromFirst = math.MaxUint64
 
 // Watch returns a watch that begins when its Events are read.
 func (c *Client) Watch(f WatchFilter) *Watch {
 	w := &Watch{c: c, filter: f, placed: f.After > 0}
-	w.position.Store(f.After)
+	if f.After != WatchFromFirst { // else its position is 0
+		w.position.Store(f.After)
+	}
 	return w
 }
 
@@ -140,7 +143,7 @@ func (w *Watch) lagged(m *yardmasterv1.Lagged) *Lagged {
 func (w *Watch) request() *yardmasterv1.TaskServiceWatchRequest {
 	f, after := w.filter, w.Position()
 	if after == 0 {
-		after = fromFirst
+		after = WatchFromFirst
 	}
 	return &yardmasterv1.TaskServiceWatchRequest{
 		AfterPosition: after, Queues: f.Queues, Kinds: f.Kinds, TaskIds: f.TaskIDs, Types: f.Types,

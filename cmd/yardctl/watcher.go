@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"time"
 
@@ -179,12 +178,9 @@ func (w *watcher) resumed(position uint64) {
 	w.broken, w.known = false, true
 	w.position, w.req.AfterPosition = position, position
 	if position == 0 {
-		w.req.AfterPosition = fromFirst
+		w.req.AfterPosition = client.WatchFromFirst // 0 would ask for those from now on
 	}
 }
-
-// fromFirst asks for events from the first one on, where a position of 0 would ask for those from now on.
-const fromFirst = math.MaxUint64
 
 // events prints events, one a line.
 func (w *watcher) events(m *yardmasterv1.Events) error {

@@ -2488,7 +2488,9 @@ func (x *AwaitResponse) GetMissingReason() string {
 // TaskServiceWatchRequest selects events; all conditions must hold.
 type TaskServiceWatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The first event has a position above this. 0: from now on. A position that is no longer kept is answered by Lagged.
+	// The first event has a position above this. 0: from now on. 18,446,744,073,709,551,615 (2^64-1): from the very first event
+	// on, for a watch that was told through_position 0 and is resumed; a coordinator of version 0.1 answers Lagged{0} to it.
+	// A position that is no longer kept is answered by Lagged.
 	AfterPosition uint64 `protobuf:"varint,1,opt,name=after_position,json=afterPosition,proto3" json:"after_position,omitempty"`
 	// Only of these queues; at most 100. Empty: of all.
 	Queues []string `protobuf:"bytes,2,rep,name=queues,proto3" json:"queues,omitempty"`
