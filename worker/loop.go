@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/yardmaster/yardmaster/internal/workercore"
@@ -25,13 +24,12 @@ type loop struct {
 	in   chan event    // from the link
 	wake chan struct{} // holds one signal: there are returned handlers, or sent messages
 
-	mu       sync.Mutex
-	returned []*run // guarded by mu: handlers that have returned, in order
-
 	// Owned by run.
 	act     workercore.Actions
-	batch   []*run // swapped with returned
-	crews   map[string]*crew
+	leases  []workercore.Lease // of the Grants being taken in
+	batch   []*run             // handlers that have returned; lent to their crew in turn
+	crews   []*crew            // by the number of their pool in the config
+	pools   map[string]*crew
 	board   *board // of handlers' progress
 	first   *run   // of those that run
 	stream  *stream
@@ -50,11 +48,12 @@ const stragglersMax = 100
 func newLoop(base context.Context, w *Worker, core *workercore.Core) *loop {
 	l := &loop{
 		w: w, core: core, base: base, epoch: time.Now(), wakeT: workercore.TimeMax,
-		timer: time.NewTimer(time.Hour), in: make(chan event, 16), wake: make(chan struct{}, 1), crews: map[string]*crew{},
+		timer: time.NewTimer(time.Hour), in: make(chan event, 16), wake: make(chan struct{}, 1), pools: map[string]*crew{},
 	}
 	l.board = &board{signal: l.signal}
 	for _, p := range w.cfg.Pools {
-		l.crews[p.Name] = newCrew(base, p.Slots, l.handlerReturned)
+		c := newCrew(base, p.Slots, l.now, l.signal)
+		l.crews, l.pools[p.Name] = append(l.crews, c), c
 	}
 	return l
 }
@@ -129,28 +128,19 @@ func (l *loop) step() workercore.End {
 
 // gather reports the handlers that have returned.
 func (l *loop) gather() {
-	l.mu.Lock()
-	l.batch, l.returned = l.returned, l.batch[:0]
-	l.mu.Unlock()
-	if len(l.batch) == 0 {
-		return
+	for _, c := range l.crews {
+		l.batch = c.take(l.batch)
+		if len(l.batch) == 0 {
+			continue
+		}
+		now := l.now()
+		for _, r := range l.batch {
+			l.unlink(r)
+			l.core.Finished(now, workercore.Token(r.Token), r.report)
+		}
+		l.stats.Finished += uint64(len(l.batch))
+		clear(l.batch)
 	}
-	now := l.now()
-	for i, r := range l.batch {
-		l.batch[i] = nil
-		l.unlink(r)
-		r.crew.active--
-		l.stats.Finished++
-		l.core.Finished(now, workercore.Token(r.Token), r.report)
-	}
-}
-
-// handlerReturned is called by the goroutines of crews.
-func (l *loop) handlerReturned(r *run) {
-	l.mu.Lock()
-	l.returned = append(l.returned, r)
-	l.mu.Unlock()
-	l.signal()
 }
 
 func (l *loop) signal() {
@@ -164,6 +154,11 @@ func (l *loop) signal() {
 func (l *loop) perform() {
 	for i := range l.act.Start {
 		l.start(&l.act.Start[i])
+	}
+	if len(l.act.Start) > 0 {
+		for _, c := range l.crews {
+			c.begin()
+		}
 	}
 	for _, s := range l.act.Stop {
 		l.w.log.Debug("stopping a handler", "token", uint64(s.Token), "cause", causeError(s.Cause), "kill", s.Kill)
@@ -190,7 +185,8 @@ func (l *loop) start(s *workercore.Start) {
 	}
 	l.link(r)
 	l.stats.Started++
-	l.crews[r.Pool].begin(r)
+	c := l.pools[r.Pool]
+	c.starting = append(c.starting, r)
 }
 
 func (l *loop) fenced(f workercore.Fenced) {
@@ -243,13 +239,13 @@ func (l *loop) nameStragglers() {
 // dismiss ends the crews' goroutines, and waits for them unless some are stuck.
 func (l *loop) dismiss(wait bool) {
 	for _, c := range l.crews {
-		close(c.jobs)
+		c.close()
 	}
 	if !wait {
 		return
 	}
 	for _, c := range l.crews {
-		c.members.Wait()
+		c.hands.Wait()
 	}
 }
 

@@ -105,9 +105,8 @@ func (b *board) unlist(s *saying) {
 	s.listed, s.prev, s.next = false, nil, nil
 }
 
-// fallSilent says that the handler has returned.
+// fallSilent takes back what was said, once over is set.
 func (t *Task) fallSilent() {
-	t.over.Store(true)
 	if s := t.said.Load(); s != nil {
 		t.board.mu.Lock()
 		defer t.board.mu.Unlock()

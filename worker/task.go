@@ -30,9 +30,14 @@ type Task struct {
 	over atomic.Bool            // its handler has returned
 	said atomic.Pointer[saying] // nil: nothing was said of its progress
 
+	context taskContext     // its handler's
+	base    context.Context // what that is made of, once the handler begins
+	stopped atomic.Bool     // cause isn't nil
+
 	mu      sync.Mutex
-	cancel  context.CancelCauseFunc // nil: the handler hasn't begun
-	cause   error                   // not nil: it is asked to stop
+	inner   context.Context         // nil: nobody has asked context for what needs one
+	cancel  context.CancelCauseFunc // of inner
+	cause   error                   // not nil: it was asked to stop before it returned
 	killed  bool
 	killedC chan struct{} // nil: nobody has asked for it
 	logger  hclog.Logger  // nil: likewise
@@ -67,8 +72,9 @@ func (t *Task) Killed() <-chan struct{} {
 func (t *Task) stop(cause error, kill bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.cause == nil {
+	if t.cause == nil && !t.over.Load() {
 		t.cause = cause
+		t.stopped.Store(true)
 		if t.cancel != nil {
 			t.cancel(cause)
 		}
@@ -81,27 +87,27 @@ func (t *Task) stop(cause error, kill bool) {
 	}
 }
 
-// begin makes the handler's context. end must be called once the handler has returned.
-func (t *Task) begin(base context.Context) (ctx context.Context, end func()) {
-	inner, cancel := context.WithCancelCause(base)
+// begin returns the handler's context. end must be called once the handler has returned.
+func (t *Task) begin(base context.Context) context.Context {
+	t.base, t.context.task = base, t
+	return &t.context
+}
+
+// end ends the handler's context, if nothing else has, and what is told of its progress.
+func (t *Task) end() {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.cancel = cancel
-	if t.cause != nil {
-		cancel(t.cause)
+	t.over.Store(true)
+	if t.cancel != nil {
+		t.cancel(nil)
 	}
-	return &taskContext{Context: inner, task: t}, func() {
-		cancel(nil)
-		t.fallSilent()
-	}
+	t.mu.Unlock()
+	t.fallSilent()
 }
 
 // taskContext is a handler's context: a cancellable one that knows its task. It has a deadline but no timer; the worker's
-// core enforces the deadlines of all tasks with one.
-type taskContext struct {
-	context.Context
-	task *Task
-}
+// core enforces the deadlines of all tasks with one. The cancellable context inside is made when somebody first asks for
+// what only that can give: many handlers never do.
+type taskContext struct{ task *Task }
 
 type taskKey struct{}
 
@@ -109,22 +115,40 @@ func (c *taskContext) Deadline() (time.Time, bool) {
 	return c.task.Deadline, !c.task.Deadline.IsZero()
 }
 
+func (c *taskContext) Done() <-chan struct{} { return c.cancellable().Done() }
+
 func (c *taskContext) Err() error {
-	err := c.Context.Err()
-	if err == nil {
+	t := c.task
+	if !t.stopped.Load() && !t.over.Load() {
 		return nil
 	}
-	if cause, ok := errors.AsType[stopCause](context.Cause(c.Context)); ok && cause.timed() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if cause, ok := errors.AsType[stopCause](t.cause); ok && cause.timed() {
 		return context.DeadlineExceeded
 	}
-	return err
+	return context.Canceled
 }
 
 func (c *taskContext) Value(key any) any {
 	if key == (taskKey{}) {
 		return c.task
 	}
-	return c.Context.Value(key)
+	return c.cancellable().Value(key) // among the keys is one by which package context finds the one inside
+}
+
+// cancellable returns the context inside.
+func (c *taskContext) cancellable() context.Context {
+	t := c.task
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.inner == nil {
+		t.inner, t.cancel = context.WithCancelCause(t.base)
+		if t.cause != nil || t.over.Load() {
+			t.cancel(t.cause)
+		}
+	}
+	return t.inner
 }
 
 // TaskFrom returns the task whose handler was given ctx, or nil.

@@ -14,8 +14,8 @@ func TestStopBeforeBegin(t *testing.T) {
 	task := &Task{Deadline: time.Unix(1000, 0)}
 	task.stop(ErrLeaseLost, true)
 	task.stop(ErrCancelled, false) // too late: the first cause stands
-	ctx, end := task.begin(context.Background())
-	defer end()
+	ctx := task.begin(context.Background())
+	defer task.end()
 	select {
 	case <-ctx.Done():
 	default:
@@ -36,8 +36,8 @@ func TestStopBeforeBegin(t *testing.T) {
 
 func TestStopThenKill(t *testing.T) {
 	task := &Task{}
-	ctx, end := task.begin(context.Background())
-	defer end()
+	ctx := task.begin(context.Background())
+	defer task.end()
 	killed := task.Killed()
 	task.stop(ErrTimeout, false)
 	select {

@@ -256,7 +256,7 @@ func TestBoardForgetsTheReturned(t *testing.T) {
 		tasks[i].Progress(i+10, "")
 	}
 	for _, i := range []int{2, 0, 4} { // the middle, the first, the last
-		tasks[i].fallSilent()
+		tasks[i].end()
 		tasks[i].Progress(99, "")
 	}
 	b.again(&tasks[2])

@@ -3,6 +3,7 @@ package worker
 import (
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -33,11 +34,7 @@ func (l *loop) message(now workercore.Time, m *pb.SessionResponse) {
 	case *pb.SessionResponse_Welcome:
 		l.welcome(now, m.Welcome)
 	case *pb.SessionResponse_Grants:
-		leases := make([]workercore.Lease, 0, len(m.Grants.Leases))
-		for _, lease := range m.Grants.Leases {
-			leases = append(leases, l.lease(lease))
-		}
-		l.core.Grants(now, m.Grants.Seq, leases, &l.act)
+		l.grants(now, m.Grants)
 	case *pb.SessionResponse_OutcomeAck:
 		var rejected []workercore.Rejection
 		for _, r := range m.OutcomeAck.Rejected {
@@ -123,14 +120,24 @@ func (l *loop) stopping() bool {
 	}
 }
 
-// lease translates a lease, and makes the run that it will be.
-func (l *loop) lease(m *pb.TaskLease) workercore.Lease {
-	r := &run{handler: l.w.handlers[m.Kind], Task: Task{
-		ID: m.TaskId, Token: m.Token, Kind: m.Kind, Queue: m.Queue, Payload: m.Payload, Attempt: int(m.Attempt),
-		MaxAttempts: int(m.MaxAttempts), Generation: int(m.Generation), Weight: int(m.Weight), Pool: m.Pool,
-		Labels: m.Labels, worker: l.w, board: l.board,
-	}}
-	return workercore.Lease{
+// grants takes in leases, and makes the runs that they will be.
+func (l *loop) grants(now workercore.Time, m *pb.Grants) {
+	l.leases = slices.Grow(l.leases[:0], len(m.Leases))[:len(m.Leases)]
+	for i, lease := range m.Leases {
+		l.lease(&l.leases[i], lease)
+	}
+	l.core.Grants(now, m.Seq, l.leases, &l.act)
+	clear(l.leases)
+}
+
+// lease translates a lease.
+func (l *loop) lease(to *workercore.Lease, m *pb.TaskLease) {
+	r := &run{handler: l.w.handlers[m.Kind]}
+	t := &r.Task
+	t.ID, t.Token, t.Kind, t.Queue, t.Payload, t.Attempt = m.TaskId, m.Token, m.Kind, m.Queue, m.Payload, int(m.Attempt)
+	t.MaxAttempts, t.Generation, t.Weight, t.Pool = int(m.MaxAttempts), int(m.Generation), int(m.Weight), m.Pool
+	t.Labels, t.worker, t.board = m.Labels, l.w, l.board
+	*to = workercore.Lease{
 		Token: workercore.Token(m.Token), Task: workercore.TaskID(m.TaskId), Pool: m.Pool, Weight: m.Weight,
 		AttemptTimeout: span(m.AttemptTimeout), DeadlineIn: bound(m.DeadlineIn), StartWithin: bound(m.StartWithin), Body: r,
 	}
