@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 )
 
@@ -46,8 +47,10 @@ func (p *pending) finish(id uint64, err *Error) {
 // refused is taken apart into new ones.
 type parcel struct {
 	tasks []*pending
-	ends  []int // where each task's encoding ends in data
-	data  []byte
+	ends  []int  // where each task's encoding ends in data
+	data  []byte // not changed any more once there is a sealed
+	// sealed is data as gRPC is handed it, from the first time that it is sent. Guarded by Submitter.mu.
+	sealed mem.Buffer
 
 	// live and liveBytes count what hasn't been given up. Once numbered the parcel goes as it is.
 	live, liveBytes int
@@ -92,6 +95,23 @@ func (r *parcel) encoded(i int) []byte {
 		return r.data[:r.ends[0]]
 	}
 	return r.data[r.ends[i-1]:r.ends[i]]
+}
+
+// message is the request for one attempt to send it. The caller holds Submitter.mu.
+func (r *parcel) message() *encodedSubmit {
+	if r.sealed == nil {
+		room := r.data
+		r.sealed = mem.NewBuffer(&room, rooms{})
+	}
+	r.sealed.Ref()
+	return &encodedSubmit{parcel: r, tasks: r.sealed, producer: r.ticket.proto()}
+}
+
+// unseal gives up data, which is used again once gRPC is done with it too. That of a parcel without an answer, or with
+// another than yes, is left to the garbage collector. The caller holds Submitter.mu.
+func (r *parcel) unseal() {
+	r.sealed.Free()
+	r.data, r.ends, r.sealed = nil, nil, nil
 }
 
 // part makes a parcel of those tasks that keep says and that nobody has given up; nil if there are none.

@@ -39,6 +39,9 @@ func (s *Submitter) stored(r *parcel, ids []uint64) {
 	good := len(ids) == len(r.tasks)
 	s.mu.Lock()
 	s.land(r, good)
+	if good {
+		r.unseal()
+	}
 	s.mu.Unlock()
 	if !good { // guards callers against an answer that isn't one
 		e := newError(submitterOp, status.Errorf(codes.Internal, "the coordinator answered %d ids for %d tasks", len(ids), len(r.tasks)))

@@ -112,12 +112,13 @@ func (s *Submitter) watchdog(ctx context.Context, end context.CancelCauseFunc) *
 func (s *Submitter) send(stream grpc.ClientStream, received chan error) error {
 	var on *producer // whose numbers the stream carries: numbers of two would not grow
 	for {
-		r, wait, done := s.next(on)
+		m, wait, done := s.next(on)
 		switch {
-		case r != nil:
-			on = r.ticket.p
-			m := &encodedSubmit{tasks: r.data, producer: r.ticket.proto(), stream: true}
-			if err := stream.SendMsg(m); err != nil {
+		case m != nil:
+			on, m.stream = m.parcel.ticket.p, true
+			err := stream.SendMsg(m)
+			m.tasks.Free()
+			if err != nil {
 				return err
 			}
 		case done:
@@ -194,23 +195,23 @@ func (s *Submitter) broke(err error) error {
 // next is what to send now: what is unanswered since an earlier stream, then what has waited longest. Without any it tells
 // how long until something is due (0: nothing is), or that the stream is done with: Close, or the next request has another
 // producer than on.
-func (s *Submitter) next(on *producer) (r *parcel, wait time.Duration, done bool) {
+func (s *Submitter) next(on *producer) (m *encodedSubmit, wait time.Duration, done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sent < len(s.flight) {
-		r = s.flight[s.sent]
+		r := s.flight[s.sent]
 		if on != nil && r.ticket.p != on {
 			return nil, 0, true
 		}
-		s.sending(r)
-		return r, 0, false
+		return s.sending(r), 0, false
 	}
 	wait = s.promote()
 	s.asleep, s.full = true, true
 	if len(s.flight) >= s.cfg.InFlight {
 		return nil, wait, false
 	}
-	if r = s.first(); r == nil {
+	r := s.first()
+	if r == nil {
 		s.full = false
 		return nil, wait, s.closed && !s.waits()
 	}
@@ -228,17 +229,17 @@ func (s *Submitter) next(on *producer) (r *parcel, wait time.Duration, done bool
 	s.takeOut(r)
 	r.ticket, r.numbered = t, time.Now()
 	s.flight = append(s.flight, r)
-	s.sending(r)
-	return r, 0, false
+	return s.sending(r), 0, false
 }
 
 // sending counts a request of flight as sent. The caller holds mu.
-func (s *Submitter) sending(r *parcel) {
+func (s *Submitter) sending(r *parcel) *encodedSubmit {
 	if s.sent == 0 {
 		s.progress = time.Now()
 	}
 	s.sent++
 	r.tries++
+	return r.message()
 }
 
 // first is the request that goes next, or nil. Those that everybody has given up are dropped. The caller holds mu.
@@ -258,7 +259,7 @@ func (s *Submitter) first() *parcel {
 // takeOut takes the first request out of those that wait, with what nobody has given up. The caller holds mu.
 func (s *Submitter) takeOut(r *parcel) {
 	if s.gather == r {
-		s.gather, s.hint = nil, len(r.data)
+		s.gather, s.hint = nil, len(r.tasks)
 	} else {
 		s.ready = slices.Delete(s.ready, 0, 1)
 	}

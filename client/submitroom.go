@@ -46,7 +46,9 @@ func (s *Submitter) put(p *pending, spec []byte) {
 		s.gather = nil
 	}
 	if s.gather == nil {
-		s.gather = &parcel{began: time.Now(), data: make([]byte, 0, s.hint+len(spec)+taskOverheadBytes)}
+		s.gather = &parcel{
+			began: time.Now(), data: *rooms{}.Get(0), tasks: make([]*pending, 0, s.hint+1), ends: make([]int, 0, s.hint+1),
+		}
 	}
 	s.gather.add(p, spec)
 }

@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 // Limits and defaults of a Submitter.
@@ -82,7 +81,7 @@ type Submitter struct {
 	tasks    int       // that wait in gather, ready and delayed, or have room kept for them
 	bytes    int       // their encoded size
 	room     list.List // of *turn: callers that wait for room, first come first served
-	hint     int       // bytes that the last request gathered
+	hint     int       // tasks that the last request gathered
 	unary    bool      // the coordinator doesn't know SubmitStream
 }
 
@@ -178,9 +177,9 @@ func (s *Submitter) SubmitFunc(ctx context.Context, task Task, fn func(id uint64
 
 // take encodes a task and takes it in.
 func (s *Submitter) take(ctx context.Context, p *pending, task *Task) error {
-	scratch := scratches.Get().(*[]byte)
+	scratch := scratches.Get().(*scratch)
 	defer scratches.Put(scratch)
-	spec, err := proto.MarshalOptions{}.MarshalAppend((*scratch)[:0], task.Spec())
+	spec, err := scratch.encode(task)
 	if err != nil {
 		return newError(submitterOp, status.Errorf(codes.InvalidArgument, "the task can't be encoded: %v", err))
 	}
@@ -191,15 +190,8 @@ func (s *Submitter) take(ctx context.Context, p *pending, task *Task) error {
 		return e
 	}
 	p.deadline, _ = ctx.Deadline()
-	err = s.enter(ctx, p, spec)
-	if cap(spec) <= SubmitterBytesMax {
-		*scratch = spec[:0]
-	}
-	return err
+	return s.enter(ctx, p, spec)
 }
-
-// scratches hold a task's encoding for a moment.
-var scratches = sync.Pool{New: func() any { return new([]byte) }}
 
 // giveUp ends a task whose caller's context has ended. It returns nil if its end has been told already.
 func (s *Submitter) giveUp(ctx context.Context, p *pending) *Error {

@@ -28,12 +28,13 @@ func (s *Submitter) unaries(ctx context.Context) error {
 			return s.life.Err()
 		default:
 		}
-		r, wait, done := s.next(nil)
+		m, wait, done := s.next(nil)
 		switch {
-		case r != nil:
-			m := &encodedSubmit{tasks: r.data, producer: r.ticket.proto()}
+		case m != nil:
 			wg.Go(func() {
-				if err := s.submitOnce(ctx, r, m); err != nil {
+				err := s.submitOnce(ctx, m)
+				m.tasks.Free()
+				if err != nil {
 					select {
 					case failed <- err:
 					default: // another was first
@@ -50,7 +51,8 @@ func (s *Submitter) unaries(ctx context.Context) error {
 }
 
 // submitOnce makes one attempt to send a request and settles its answer.
-func (s *Submitter) submitOnce(ctx context.Context, r *parcel, m *encodedSubmit) error {
+func (s *Submitter) submitOnce(ctx context.Context, m *encodedSubmit) error {
+	r := m.parcel
 	ctx, cancel := context.WithTimeoutCause(ctx, s.c.giveUp, errTimeUp)
 	defer cancel()
 	resp := new(yardmasterv1.SubmitResponse)

@@ -2,7 +2,9 @@ package client
 
 import (
 	"testing"
+	"time"
 
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
@@ -12,16 +14,27 @@ import (
 func TestEncodedSubmitIsTheGeneratedMessage(t *testing.T) {
 	want := &yardmasterv1.SubmitRequest{Producer: &yardmasterv1.Producer{Id: []byte("0123456789abcdef"), Number: 300, LowestUnanswered: 7}}
 	var m encodedSubmit
+	var tasks []byte
+	long, short := 3*time.Hour+5, time.Duration(0)
+	filled := Task{
+		Kind: "k", Queue: "q", Priority: -3, Weight: 2, Delay: -time.Minute - 1, AttemptTimeout: &long, Retention: &short,
+		DeadRetention: &long, NotBefore: time.Unix(1, 2), StartBy: time.Unix(3, 4), Deadline: time.Unix(5, 6),
+		Retry: Retry{MaxAttempts: 3, Backoff: &long}, Labels: map[string]string{"a": "b"}, Key: "key",
+	}
+	room := new(scratch)
 	for i := range 3 {
 		task := Task{Kind: "k", Queue: "q", Payload: make([]byte, 200*i)}
-		spec, err := proto.Marshal(task.Spec())
+		if i == 1 {
+			task = filled // and nothing of it in the next
+		}
+		spec, err := room.encode(&task)
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.tasks = appendTask(m.tasks, spec)
+		tasks = appendTask(tasks, spec)
 		want.Tasks = append(want.Tasks, task.Spec())
 	}
-	m.producer = want.GetProducer()
+	m.tasks, m.producer = mem.SliceBuffer(tasks), want.GetProducer()
 	for _, stream := range []bool{false, true} {
 		m.stream = stream
 		data, err := newSubmitCodec().Marshal(&m)

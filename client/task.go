@@ -72,24 +72,32 @@ func JSON(v any) []byte {
 // Spec returns the task as it is sent. Numbers beyond what a field can carry come out as its nearest bound, which lies
 // beyond the limits too: the coordinator refuses them and names the field.
 func (t *Task) Spec() *yardmasterv1.TaskSpec {
-	return &yardmasterv1.TaskSpec{
-		Kind:           t.Kind,
-		Queue:          t.Queue,
-		Payload:        t.Payload,
-		Priority:       clampInt32(t.Priority),
-		Weight:         clampUint32(t.Weight),
-		NotBefore:      timestamp(t.NotBefore),
-		Delay:          nonZero(t.Delay),
-		StartBy:        timestamp(t.StartBy),
-		Deadline:       timestamp(t.Deadline),
-		AttemptTimeout: optional(t.AttemptTimeout),
-		Retry:          t.Retry.proto(),
-		Labels:         t.Labels,
-		Require:        t.Require,
-		Retention:      optional(t.Retention),
-		DeadRetention:  optional(t.DeadRetention),
-		IdempotencyKey: t.Key,
+	spec := new(yardmasterv1.TaskSpec)
+	t.fill(spec, nil)
+	return spec
+}
+
+// fill makes spec the task as it is sent. Its spans of time are put into room, if there is any.
+func (t *Task) fill(spec *yardmasterv1.TaskSpec, room *[4]durationpb.Duration) {
+	spans := 0
+	span := func(d *time.Duration) *durationpb.Duration {
+		if d == nil || room == nil {
+			return optional(d)
+		}
+		s := &room[spans]
+		spans++
+		s.Seconds, s.Nanos = int64(*d/time.Second), int32(*d%time.Second)
+		return s
 	}
+	spec.Kind, spec.Queue, spec.Payload = t.Kind, t.Queue, t.Payload
+	spec.Priority, spec.Weight = clampInt32(t.Priority), clampUint32(t.Weight)
+	spec.NotBefore, spec.StartBy, spec.Deadline = timestamp(t.NotBefore), timestamp(t.StartBy), timestamp(t.Deadline)
+	spec.Delay = nil
+	if t.Delay != 0 {
+		spec.Delay = span(&t.Delay)
+	}
+	spec.AttemptTimeout, spec.Retention, spec.DeadRetention = span(t.AttemptTimeout), span(t.Retention), span(t.DeadRetention)
+	spec.Retry, spec.Labels, spec.Require, spec.IdempotencyKey = t.Retry.proto(), t.Labels, t.Require, t.Key
 }
 
 func (r *Retry) proto() *yardmasterv1.RetryPolicy {
@@ -110,13 +118,6 @@ func timestamp(t time.Time) *timestamppb.Timestamp {
 		return nil
 	}
 	return timestamppb.New(t)
-}
-
-func nonZero(d time.Duration) *durationpb.Duration {
-	if d == 0 {
-		return nil
-	}
-	return durationpb.New(d)
 }
 
 func optional(d *time.Duration) *durationpb.Duration {
