@@ -38,11 +38,18 @@ func (s *Submitter) settleFirst(resp *yardmasterv1.SubmitStreamResponse) error {
 func (s *Submitter) stored(r *parcel, ids []uint64) {
 	good := len(ids) == len(r.tasks)
 	s.mu.Lock()
+	s.telling++
 	s.land(r, good)
 	if good {
 		r.unseal()
 	}
 	s.mu.Unlock()
+	telling := true
+	defer func() {
+		if telling {
+			s.hasTold()
+		}
+	}()
 	if !good { // guards callers against an answer that isn't one
 		e := newError(submitterOp, status.Errorf(codes.Internal, "the coordinator answered %d ids for %d tasks", len(ids), len(r.tasks)))
 		e.OutcomeUnknown = true
@@ -51,9 +58,21 @@ func (s *Submitter) stored(r *parcel, ids []uint64) {
 	}
 	for i, p := range r.tasks {
 		if p.claim() {
+			if p.fn != nil && telling {
+				s.hasTold() // nobody waits for what a caller's function does
+				telling = false
+			}
 			p.finish(ids[i], nil)
 		}
 	}
+}
+
+// hasTold ends telling: those who were told first have submitted again by now.
+func (s *Submitter) hasTold() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.telling--
+	s.goOn()
 }
 
 // land takes an answered request out of flight and ends its number. The caller holds mu.
@@ -66,9 +85,7 @@ func (s *Submitter) land(r *parcel, accepted bool) {
 	r.ticket.p.end(r.ticket.number, accepted)
 	s.answered++
 	s.progress = time.Now()
-	if s.asleep {
-		s.wake()
-	}
+	s.goOn()
 }
 
 // refused judges a refusal of a request: some of its tasks fail with it, others are sent again. sure says that this attempt

@@ -32,7 +32,7 @@ func (s *Submitter) enter(ctx context.Context, p *pending, spec []byte) error {
 		s.started = true
 		go s.run()
 	}
-	if s.asleep && !s.full {
+	if s.asleep && !s.full && s.telling == 0 {
 		s.wake()
 	}
 	s.mu.Unlock()
@@ -137,6 +137,18 @@ func (s *Submitter) again(parcels ...*parcel) {
 		} else {
 			s.delayed = append(s.delayed, r)
 		}
+	}
+	s.goOn()
+}
+
+// goOn wakes the sending goroutine for what an answer has made room for. The caller holds mu.
+func (s *Submitter) goOn() {
+	switch {
+	case !s.asleep || s.telling > 0:
+	case s.first() != nil, len(s.delayed) > 0, s.closed:
+		s.wake()
+	default:
+		s.full = false // whoever comes wakes it
 	}
 }
 

@@ -68,6 +68,7 @@ type Submitter struct {
 	closed   bool // no task is taken in: Close, or the client's end
 	asleep   bool // the sending goroutine waits for kick
 	full     bool // it waits for an answer, so that further tasks needn't wake it
+	telling  int  // goroutines that tell callers their ends, and will wake it for those that submit again at once
 	producer *producer
 	gather   *parcel   // takes further tasks in; nil: none. Invariant: unnumbered
 	ready    []*parcel // go before gather, in order. Invariant: unnumbered
@@ -133,6 +134,10 @@ func (s *Submitter) Submit(ctx context.Context, task Task) (uint64, error) {
 		s.spare.Put(p)
 		return 0, err
 	}
+	if ctx.Done() == nil {
+		<-p.done // costs less than a select
+		return s.told(p)
+	}
 	select {
 	case <-p.done:
 	case <-ctx.Done():
@@ -141,6 +146,11 @@ func (s *Submitter) Submit(ctx context.Context, task Task) (uint64, error) {
 		}
 		<-p.done // told meanwhile
 	}
+	return s.told(p)
+}
+
+// told is what Submit returns once the end is told.
+func (s *Submitter) told(p *pending) (uint64, error) {
 	id, err := p.id, p.err
 	p.parcel, p.err = nil, nil
 	s.spare.Put(p)
