@@ -21,6 +21,9 @@ var submitStream = grpc.StreamDesc{StreamName: "SubmitStream", ClientStreams: tr
 // errStalled ends a stream that has kept a request unanswered for GiveUp.
 var errStalled = status.Error(codes.DeadlineExceeded, "the coordinator has answered nothing for as long as a submit is repeated")
 
+// yieldsMax is how often the sending goroutine lets others go first.
+const yieldsMax = 8
+
 // run is the sending goroutine: one stream after the other, as long as there is something to send.
 func (s *Submitter) run() {
 	defer close(s.ended)
@@ -141,8 +144,11 @@ func (s *Submitter) sleep(wait time.Duration, ended chan error) bool {
 	select {
 	case <-s.kick:
 		// An answer has woken hundreds of callers, of which the first to submit again has woken this one: let the others come
-		// too. It takes no time when nobody else is ready to run, and makes requests four times as large when many are.
-		runtime.Gosched()
+		// too, as long as some do. It takes no time when nobody else is ready to run, and makes requests several times as
+		// large when many are.
+		for n, more := 0, true; more && n < yieldsMax; n++ {
+			more = s.yield()
+		}
 	case <-due:
 	case err := <-ended:
 		select {
@@ -154,6 +160,17 @@ func (s *Submitter) sleep(wait time.Duration, ended chan error) bool {
 		return false
 	}
 	return true
+}
+
+// yield lets other goroutines run, and reports whether one of them has submitted something that this one may send.
+func (s *Submitter) yield() bool {
+	s.mu.Lock()
+	before := s.tasks
+	s.mu.Unlock()
+	runtime.Gosched()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tasks > before && !s.full
 }
 
 // receive settles answers until the stream ends, and returns why it ended.

@@ -53,6 +53,77 @@ func TestStopThenKill(t *testing.T) {
 	task.stop(ErrTimeout, true)
 }
 
+// Whatever is asked of a handler's context first, it behaves as a cancellable one that was there from the beginning.
+func TestContextIsMadeWhenAskedFor(t *testing.T) {
+	type key struct{}
+	base := context.WithValue(context.Background(), key{}, "value")
+	firsts := map[string]func(context.Context){
+		"nothing": func(context.Context) {},
+		"done":    func(ctx context.Context) { ctx.Done() },
+		"value":   func(ctx context.Context) { ctx.Value(key{}) },
+		"cause":   func(ctx context.Context) { context.Cause(ctx) },
+	}
+	ends := map[string]struct {
+		end        func(*Task)
+		err, cause error
+	}{
+		"stopped":             {func(task *Task) { task.stop(ErrCancelled, false) }, context.Canceled, ErrCancelled},
+		"timed out":           {func(task *Task) { task.stop(ErrTimeout, true) }, context.DeadlineExceeded, ErrTimeout},
+		"stopped and ended":   {func(task *Task) { task.stop(ErrDeadline, false); task.end() }, context.DeadlineExceeded, ErrDeadline},
+		"ended":               {(*Task).end, context.Canceled, context.Canceled},
+		"ended, then stopped": {func(task *Task) { task.end(); task.stop(ErrTimeout, true) }, context.Canceled, context.Canceled},
+	}
+	for first, ask := range firsts {
+		for how, want := range ends {
+			task := &Task{}
+			ctx := task.begin(base)
+			if ctx.Err() != nil {
+				t.Errorf("%s: ended before its time: %v", how, ctx.Err())
+			}
+			ask(ctx)
+			if first == "done" && (context.Cause(ctx) != nil || ctx.Done() != ctx.Done()) {
+				t.Errorf("%s: ended before its time by %v, or its channels differ", how, context.Cause(ctx))
+			}
+			var child context.Context
+			if first != "nothing" {
+				var cancel context.CancelFunc
+				child, cancel = context.WithCancel(ctx)
+				defer cancel()
+			}
+			want.end(task)
+			for what, ctx := range map[string]context.Context{"context": ctx, "child": child} {
+				if ctx == nil {
+					continue
+				}
+				<-ctx.Done()
+				if err := ctx.Err(); what == "context" && err != want.err {
+					t.Errorf("%s first, %s: error %v, want %v", first, how, err, want.err)
+				}
+				if cause := context.Cause(ctx); cause != want.cause {
+					t.Errorf("%s first, %s: the %s's cause is %v, want %v", first, how, what, cause, want.cause)
+				}
+				if ctx.Value(key{}) != "value" || TaskFrom(ctx) != task {
+					t.Errorf("%s first, %s: the %s has lost its values", first, how, what)
+				}
+			}
+		}
+	}
+}
+
+// A handler that asks nothing of its context pays nothing for it.
+func TestContextCostsNothingUnasked(t *testing.T) {
+	task := &Task{}
+	if n := testing.AllocsPerRun(100, func() {
+		ctx := task.begin(context.Background())
+		if TaskFrom(ctx) != task || Token(ctx) != 0 {
+			t.Error("the task isn't found")
+		}
+		task.end()
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // A handler that waits for Killed and returns ctx.Err() must not succeed by that.
 func TestKilledComesAfterTheContext(t *testing.T) {
 	task := &Task{}
