@@ -244,3 +244,21 @@ func TestSubmitterConfigIsChecked(t *testing.T) {
 		}
 	})
 }
+
+// A function that is told an end, and takes its time, doesn't keep the tasks of others from going out.
+func TestSubmitterSendsWhileAFunctionIsTold(t *testing.T) {
+	submitting(t, client.SubmitterConfig{}, func(t *testing.T, c *client.Client, n *node, s *client.Submitter) {
+		tasks := someTasks(3)
+		told, release := make(chan struct{}), make(chan struct{})
+		if err := s.SubmitFunc(t.Context(), tasks[0], func(uint64, error) { close(told); <-release }); err != nil {
+			t.Fatal(err)
+		}
+		<-told
+		rest := submits(t.Context(), s, tasks[1:])
+		synctest.Wait()
+		storedOnce(t, n.fake, 3)
+		close(release)
+		ids, errs := rest()
+		matches(t, n, tasks[1:], ids, errs)
+	})
+}
