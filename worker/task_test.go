@@ -61,7 +61,7 @@ func TestContextIsMadeWhenAskedFor(t *testing.T) {
 		"nothing": func(context.Context) {},
 		"done":    func(ctx context.Context) { ctx.Done() },
 		"value":   func(ctx context.Context) { ctx.Value(key{}) },
-		"cause":   func(ctx context.Context) { context.Cause(ctx) },
+		"cause":   func(ctx context.Context) { _ = context.Cause(ctx) },
 	}
 	ends := map[string]struct {
 		end        func(*Task)
@@ -81,14 +81,16 @@ func TestContextIsMadeWhenAskedFor(t *testing.T) {
 				t.Errorf("%s: ended before its time: %v", how, ctx.Err())
 			}
 			ask(ctx)
-			if first == "done" && (context.Cause(ctx) != nil || ctx.Done() != ctx.Done()) {
-				t.Errorf("%s: ended before its time by %v, or its channels differ", how, context.Cause(ctx))
+			if first == "done" {
+				if done := ctx.Done(); context.Cause(ctx) != nil || done != ctx.Done() {
+					t.Errorf("%s: ended before its time by %v, or its channels differ", how, context.Cause(ctx))
+				}
 			}
 			var child context.Context
 			if first != "nothing" {
 				var cancel context.CancelFunc
 				child, cancel = context.WithCancel(ctx)
-				defer cancel()
+				t.Cleanup(cancel)
 			}
 			want.end(task)
 			for what, ctx := range map[string]context.Context{"context": ctx, "child": child} {
@@ -96,10 +98,10 @@ func TestContextIsMadeWhenAskedFor(t *testing.T) {
 					continue
 				}
 				<-ctx.Done()
-				if err := ctx.Err(); what == "context" && err != want.err {
+				if err := ctx.Err(); what == "context" && !errors.Is(err, want.err) {
 					t.Errorf("%s first, %s: error %v, want %v", first, how, err, want.err)
 				}
-				if cause := context.Cause(ctx); cause != want.cause {
+				if cause := context.Cause(ctx); !errors.Is(cause, want.cause) {
 					t.Errorf("%s first, %s: the %s's cause is %v, want %v", first, how, what, cause, want.cause)
 				}
 				if ctx.Value(key{}) != "value" || TaskFrom(ctx) != task {
