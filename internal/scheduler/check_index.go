@@ -198,9 +198,35 @@ func (c *checker) ids() {
 }
 
 func checkSlab[R any, P keyed[R]](c *checker, s *slab[R, P], name string) {
-	total := 0
-	for i := range s.index.segs {
-		total += s.index.segs[i].used
-	}
+	total, lines := s.index.check(c, name)
 	c.bad(total == s.live && int(s.high) == s.live+s.free.len(), "%s: %d live, %d indexed, %d slots used, %d free", name, s.live, total, s.high, s.free.len())
+	free := 0
+	for n := s.index.free; n != 0 && free <= int(s.index.high); n = *s.index.at(n-1, 0) {
+		free++
+	}
+	c.bad(lines+free == int(s.index.high), "%s: %d lines of the index, %d free, %d used", name, lines, free, s.index.high)
+}
+
+// check counts the keys and the lines in use.
+func (x *index) check(c *checker, name string) (keys, lines int) {
+	for i := range x.segs {
+		used := 0
+		for _, p := range x.segs[i].places {
+			if p.live == 0 {
+				continue
+			}
+			used++
+			there := 0
+			for key := range uint64(lineKeys) {
+				if *x.at(p.line, key) != 0 {
+					there++
+				}
+			}
+			c.bad(there == int(p.live), "%s: %d keys from %d on, counted %d", name, there, p.key*lineKeys, p.live)
+			keys += there
+		}
+		c.bad(used == x.segs[i].used, "%s: %d places in segment %d, counted %d", name, used, i, x.segs[i].used)
+		lines += used
+	}
+	return keys, lines
 }

@@ -7,8 +7,9 @@ import (
 )
 
 // taskBytesMax is what a pending task may take in memory: its row of 88, 16 in its shape's heap, its share of the index
-// (8 for a slot that is half full), and its bit among the ids. Half a million tasks load the index as a million do.
-const taskBytesMax = 122
+// (4 in its line, 2 in the line's place that is half full), and its bit among the ids. Half a million tasks load the index as
+// a million do.
+const taskBytesMax = 112
 
 // TestTaskBytes pins the memory of a backlog. What it finds too big is paid by every task that waits: the cure is a place
 // beside the rows for what few tasks have, as State.unconfirmed is one.

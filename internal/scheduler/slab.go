@@ -24,25 +24,11 @@ func (s *slab[R, P]) at(slot uint32) P {
 
 // find returns the row of a key.
 func (s *slab[R, P]) find(key uint64) (uint32, P) {
-	h := mix(key)
-	seg := &s.index.segs[h>>indexSegShift]
-	if len(seg.slots) == 0 {
+	slot, ok := s.index.find(key)
+	if !ok {
 		return 0, nil
 	}
-	mask := uint64(len(seg.slots) - 1)
-	tag := h & indexTagMask
-	for i := tag & mask; ; i = (i + 1) & mask {
-		e := seg.slots[i]
-		if e == 0 {
-			return 0, nil
-		}
-		if e>>32 == tag {
-			slot := uint32(e) - 1
-			if row := s.at(slot); row.rowKey() == key {
-				return slot, row
-			}
-		}
-	}
+	return slot, s.at(slot)
 }
 
 // add stores a row under a key that isn't there yet.
@@ -59,7 +45,7 @@ func (s *slab[R, P]) add(row R) (uint32, P) {
 	}
 	p := s.at(slot)
 	*p = row
-	s.index.put(mix(p.rowKey()), slot)
+	s.index.put(p.rowKey(), slot)
 	s.live++
 	return slot, p
 }
@@ -67,7 +53,7 @@ func (s *slab[R, P]) add(row R) (uint32, P) {
 // remove deletes the row in a slot.
 func (s *slab[R, P]) remove(slot uint32) {
 	p := s.at(slot)
-	s.index.remove(mix(p.rowKey()), slot)
+	s.index.remove(p.rowKey())
 	var zero R
 	*p = zero
 	s.free.push(slot)
@@ -81,87 +67,4 @@ func (s *slab[R, P]) each(f func(slot uint32, row P) bool) {
 			return
 		}
 	}
-}
-
-// index maps hashes to slots: open addressing with linear probing in segments that grow by themselves, so that growth
-// never stalls for more than one segment. An entry is the hash's low 32 bits and slot + 1.
-type index struct {
-	segs [indexSegs]segment
-}
-
-type segment struct {
-	slots []uint64
-	used  int
-}
-
-const (
-	indexSegBits  = 9
-	indexSegs     = 1 << indexSegBits
-	indexSegShift = 64 - indexSegBits
-	indexTagMask  = 1<<32 - 1
-	segmentMin    = 8
-)
-
-func (x *index) put(h uint64, slot uint32) {
-	seg := &x.segs[h>>indexSegShift]
-	if (seg.used+1)*4 > len(seg.slots)*3 {
-		seg.grow()
-	}
-	seg.insert((h&indexTagMask)<<32 | uint64(slot+1))
-	seg.used++
-}
-
-func (g *segment) insert(e uint64) {
-	mask := uint64(len(g.slots) - 1)
-	i := e >> 32 & mask
-	for g.slots[i] != 0 {
-		i = (i + 1) & mask
-	}
-	g.slots[i] = e
-}
-
-func (g *segment) grow() {
-	old := g.slots
-	g.slots = make([]uint64, max(segmentMin, 2*len(old)))
-	for _, e := range old {
-		if e != 0 {
-			g.insert(e)
-		}
-	}
-}
-
-func (x *index) remove(h uint64, slot uint32) {
-	seg := &x.segs[h>>indexSegShift]
-	mask := uint64(len(seg.slots) - 1)
-	want := (h&indexTagMask)<<32 | uint64(slot+1)
-	i := h & indexTagMask & mask
-	for seg.slots[i] != want {
-		if seg.slots[i] == 0 {
-			panic("scheduler: index misses a row")
-		}
-		i = (i + 1) & mask
-	}
-	// Shift later entries of the run back over the hole (Knuth, vol. 3, 6.4, algorithm R).
-	for j := i; ; {
-		j = (j + 1) & mask
-		e := seg.slots[j]
-		if e == 0 {
-			break
-		}
-		home := e >> 32 & mask
-		if (j-home)&mask >= (j-i)&mask {
-			seg.slots[i] = e
-			i = j
-		}
-	}
-	seg.slots[i] = 0
-	seg.used--
-}
-
-// mix is the finaliser of splitmix64 (Steele, Lea, Flood 2014): a bijection of 64 bits whose output looks random.
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
 }

@@ -35,6 +35,10 @@ func TestSlab(t *testing.T) {
 				delete(twin, key)
 			}
 		}
+		var c checker
+		if checkSlab(&c, &s, "rows"); len(c.errs) > 0 {
+			t.Fatalf("seed %d: %v", seed, c.errs)
+		}
 		n := 0
 		s.each(func(_ uint32, row *slabRow) bool {
 			n++
@@ -121,5 +125,27 @@ func TestPaged(t *testing.T) {
 		if most := len(twin)/pageRows + 2; len(p.pages) > most {
 			t.Fatalf("seed %d: %d pages for %d elements", seed, len(p.pages), len(twin))
 		}
+	}
+}
+
+// TestIndexLines: what few keys of many are left takes no more than a line each, and lines that have become empty are used
+// again.
+func TestIndexLines(t *testing.T) {
+	const n = 100 * lineKeys
+	var s slab[slabRow, *slabRow]
+	for round := range uint64(10) {
+		first := 1 + round*n // a new range of keys each time, as counters have it
+		for key := first; key < first+n; key++ {
+			s.add(slabRow{key, key})
+		}
+		for key := first; key < first+n; key++ {
+			if key != first+5*lineKeys {
+				slot, _ := s.find(key)
+				s.remove(slot)
+			}
+		}
+	}
+	if most := n/lineKeys + 1 + 10; s.live != 10 || int(s.index.high) > most {
+		t.Errorf("%d rows live, %d lines were used at most, want 10 and at most %d", s.live, s.index.high, most)
 	}
 }
