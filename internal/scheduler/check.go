@@ -77,8 +77,7 @@ func (c *checker) taskPlace(t *task, sh *shape) {
 	switch t.State {
 	case Pending:
 		c.ready++
-		c.bad(int(t.pos) < sh.ready.len() && t.pos >= 0 && *sh.ready.at(t.pos) == ready{readyKey(t), t.slot},
-			"pending task %d isn't at %d of its shape's heap", t.ID, t.pos)
+		c.bad(sh.ready.keys.has(readyKey(t)) && t.pos < 0, "pending task %d isn't among its shape's, or at %d of the due heap", t.ID, t.pos)
 		c.bad(t.Token == 0 && t.Due == 0, "pending task %d has token %d, due %d", t.ID, t.Token, t.Due)
 	case Scheduled:
 		c.due++

@@ -13,7 +13,9 @@ func (c *checker) shapes() {
 		}
 		c.bad(sh.refs == c.shapeRefs[id] && idle == (sh.refs == 0), "shape %d: %d tasks, counted %d, idle %v", id, c.shapeRefs[id], sh.refs, idle)
 		c.bad(s.shapeByKey[sh.key] == sh, "shape %d isn't found by its key", id)
-		checkHeap(c, &sh.ready, "ready tasks of a shape")
+		n := 0
+		sh.ready.keys.walk(0, func(TaskID) bool { n++; return true })
+		c.bad(n == sh.ready.len(), "shape %d: %d ready tasks, counted %d", id, n, sh.ready.len())
 		places := 0
 		for _, there := range [...]bool{sh.candPos >= 0, sh.blocked != 0, sh.Reserved != 0} {
 			if there {
@@ -23,7 +25,7 @@ func (c *checker) shapes() {
 		c.bad(places == min(sh.ready.len(), 1), "shape %d: %d ready, candidate %v, blocked %v, reserved %v", id, sh.ready.len(),
 			sh.candPos >= 0, sh.blocked != 0, sh.Reserved != 0)
 	}
-	c.bad(ready == c.ready, "%d ready tasks, %d in heaps", c.ready, ready)
+	c.bad(ready == c.ready, "%d ready tasks, %d in sets", c.ready, ready)
 	c.bad(len(s.shapes) == len(s.shapeByKey), "%d shapes, %d by key", len(s.shapes), len(s.shapeByKey))
 }
 

@@ -29,7 +29,7 @@ func (c seen) note(s *State, eff *Effects) {
 			c["waiting"]++
 		}
 		if sh.ready.len() > 0 && sh.Suspect {
-			if r := s.explainShape(s.tasks.at(sh.ready.min().slot), sh, s.sortedSessions()); hasReason(r, ReasonSuspectsApart) {
+			if r := s.explainShape(s.firstReady(sh), sh, s.sortedSessions()); hasReason(r, ReasonSuspectsApart) {
 				c["kept apart"]++
 			}
 		}

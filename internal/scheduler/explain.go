@@ -106,7 +106,7 @@ func (s *State) ahead(t *task, sh *shape) int {
 	n, mine := 0, readyKey(t)
 	for _, other := range s.shapes {
 		if other.queue == sh.queue && slices.ContainsFunc(wanted, func(cp *classPool) bool { return cp.class.fit(other) == cp.home.index }) {
-			n += other.before(mine, behindMax-n)
+			n += other.ready.before(mine, behindMax-n)
 		}
 	}
 	return n
@@ -123,23 +123,4 @@ func (s *State) wantedPools(sh *shape) []*classPool {
 		}
 	}
 	return wanted
-}
-
-// before counts the ready tasks with lower keys, at most n. It descends the heap only where keys are lower, so that it
-// looks at a few times as many entries as it counts.
-func (sh *shape) before(key uint64, n int) int {
-	count := 0
-	stack := []int{0}
-	for len(stack) > 0 && count < n {
-		i := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		if i >= sh.ready.len() || sh.ready.items.at(i).key >= key {
-			continue
-		}
-		count++
-		for c := heapArity*i + 1; c <= heapArity*i+heapArity; c++ {
-			stack = append(stack, c)
-		}
-	}
-	return count
 }

@@ -28,7 +28,7 @@ func (s *State) ExplainQueue(name string) (QueueExplanation, bool) {
 	})
 	sessions := s.sortedSessions()
 	for _, sh := range shapes[:min(len(shapes), ShapesMax)] {
-		t := s.tasks.at(sh.ready.min().slot)
+		t := s.firstReady(sh)
 		e.Shapes = append(e.Shapes, ShapeExplanation{
 			ShapeRow: sh.ShapeRow, Pending: uint64(sh.ready.len()), Next: s.taskInfo(t), Reasons: s.explainShape(t, sh, sessions),
 		})

@@ -138,9 +138,7 @@ func (c *cure) remove(task *TaskInfo, r Reason) {
 
 // ready returns a shape's ready tasks.
 func (c *cure) ready(sh *shape) (ids []TaskID) {
-	for i := range sh.ready.len() {
-		ids = append(ids, c.s.tasks.at(sh.ready.items.at(i).slot).ID)
-	}
+	sh.ready.keys.walk(0, func(key TaskID) bool { ids = append(ids, key&(1<<readyIDBits-1)); return true })
 	return ids
 }
 

@@ -1,8 +1,11 @@
 package scheduler
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
-// idSet holds the ids of the live tasks in order: a sorted list of words of 64 ids, in pages. Live ids lie close together,
+// idSet holds ids in order, those of the live tasks or the keys of ready ones: a sorted list of words of 64 ids, in pages. Live ids lie close together,
 // so a word costs a quarter of a byte an id; where every word holds but one id, it costs 16, and at most 64 with pages that
 // are a quarter full. A new id goes to the end at once; one in the middle (a dead letter lives again) moves half a page.
 //
@@ -14,11 +17,8 @@ type idSet struct {
 	word  int
 }
 
-// idPage holds words in order of key.
-type idPage struct {
-	n     int
-	words [idPageWords]idWord
-}
+// idPage holds at most idPageWords words, in order of key. The first of a set grows to that: many sets are small.
+type idPage struct{ words []idWord }
 
 const idPageWords = 512
 
@@ -27,7 +27,7 @@ type idWord struct{ key, bits uint64 }
 
 // find returns where the word of a key is, or where it belongs.
 func (s *idSet) find(key uint64) (page, word int, ok bool) {
-	if s.page < len(s.pages) && s.word < s.pages[s.page].n && s.pages[s.page].words[s.word].key == key {
+	if s.page < len(s.pages) && s.word < len(s.pages[s.page].words) && s.pages[s.page].words[s.word].key == key {
 		return s.page, s.word, true
 	}
 	lo, hi := 0, len(s.pages) // the last page that begins at or before key
@@ -42,10 +42,11 @@ func (s *idSet) find(key uint64) (page, word int, ok bool) {
 		return page, 0, false
 	}
 	p := s.pages[page]
-	if p.words[p.n-1].key < key { // usual: a new task's
-		return page, p.n, false
+	n := len(p.words)
+	if p.words[n-1].key < key { // usual: a new task's
+		return page, n, false
 	}
-	lo, hi = 0, p.n
+	lo, hi = 0, n
 	for lo < hi {
 		if mid := (lo + hi) / 2; p.words[mid].key < key {
 			lo = mid + 1
@@ -72,23 +73,21 @@ func (s *idSet) insert(page, word int, key uint64) (int, int) {
 	switch {
 	case page == len(s.pages): // there is no page yet
 		s.insertPage(page)
-	case s.pages[page].n < idPageWords:
+	case len(s.pages[page].words) < idPageWords:
 	case page == len(s.pages)-1 && word == idPageWords: // at the end: pages stay full
 		page, word = page+1, 0
 		s.insertPage(page)
 	default:
 		s.insertPage(page + 1)
 		from, to := s.pages[page], s.pages[page+1]
-		to.n = copy(to.words[:], from.words[idPageWords/2:])
-		from.n = idPageWords / 2
-		if word > from.n {
-			page, word = page+1, word-from.n
+		to.words = append(to.words, from.words[idPageWords/2:]...)
+		from.words = from.words[:idPageWords/2]
+		if word > len(from.words) {
+			page, word = page+1, word-len(from.words)
 		}
 	}
 	p := s.pages[page]
-	copy(p.words[word+1:p.n+1], p.words[word:p.n])
-	p.words[word] = idWord{key: key}
-	p.n++
+	p.words = slices.Insert(p.words, word, idWord{key: key})
 	return page, word
 }
 
@@ -97,7 +96,9 @@ func (s *idSet) insertPage(at int) {
 	if s.spare = nil; p == nil {
 		p = &idPage{}
 	}
-	p.n = 0
+	if p.words = p.words[:0]; at > 0 && cap(p.words) < idPageWords {
+		p.words = make([]idWord, 0, idPageWords)
+	}
 	s.pages = append(s.pages, nil)
 	copy(s.pages[at+1:], s.pages[at:])
 	s.pages[at] = p
@@ -115,9 +116,8 @@ func (s *idSet) remove(id TaskID) {
 	if p.words[word].bits &^= bit; p.words[word].bits != 0 {
 		return
 	}
-	copy(p.words[word:p.n-1], p.words[word+1:p.n])
-	p.n--
-	if p.n == 0 {
+	p.words = slices.Delete(p.words, word, word+1)
+	if len(p.words) == 0 {
 		s.removePage(page)
 		return
 	}
@@ -132,11 +132,10 @@ func (s *idSet) remove(id TaskID) {
 // join makes one page of two neighbours that would fill no more than half of it.
 func (s *idSet) join(page int) {
 	p, next := s.pages[page], s.pages[page+1]
-	if p.n+next.n > idPageWords/2 {
+	if len(p.words)+len(next.words) > idPageWords/2 {
 		return
 	}
-	copy(p.words[p.n:], next.words[:next.n])
-	p.n += next.n
+	p.words = append(p.words, next.words...)
 	s.removePage(page + 1)
 }
 
@@ -145,6 +144,18 @@ func (s *idSet) removePage(at int) {
 	copy(s.pages[at:], s.pages[at+1:])
 	s.pages[len(s.pages)-1] = nil
 	s.pages = s.pages[:len(s.pages)-1]
+}
+
+// has reports whether an id is there.
+func (s *idSet) has(id TaskID) bool {
+	page, word, ok := s.find(uint64(id) >> 6)
+	return ok && s.pages[page].words[word].bits&(1<<(id&63)) != 0
+}
+
+// first returns the lowest id; there must be one.
+func (s *idSet) first() TaskID {
+	w := s.pages[0].words[0]
+	return TaskID(w.key<<6 | uint64(bits.TrailingZeros64(w.bits)))
 }
 
 // walk calls f for the ids above after, in order, until it says no.
@@ -159,7 +170,7 @@ func (s *idSet) walk(after TaskID, f func(TaskID) bool) {
 		mask <<= from & 63
 	}
 	for ; page < len(s.pages); page, word = page+1, 0 {
-		for p := s.pages[page]; word < p.n; word++ {
+		for p := s.pages[page]; word < len(p.words); word++ {
 			w := p.words[word]
 			for left := w.bits & mask; left != 0; left &= left - 1 {
 				if !f(TaskID(w.key<<6 | uint64(bits.TrailingZeros64(left)))) {

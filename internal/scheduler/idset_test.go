@@ -16,10 +16,10 @@ func (s *idSet) all() (ids []TaskID) {
 func (s *idSet) check(t interface{ Fatalf(string, ...any) }) {
 	last, some := uint64(0), false
 	for i, p := range s.pages {
-		if p.n == 0 || i > 0 && s.pages[i-1].n+p.n <= idPageWords/2 {
-			t.Fatalf("page %d of %d has %d words: empty, or it and the one before should be one", i, len(s.pages), p.n)
+		if n := len(p.words); n == 0 || n > idPageWords || i > 0 && len(s.pages[i-1].words)+n <= idPageWords/2 {
+			t.Fatalf("page %d of %d has %d words: empty, or it and the one before should be one", i, len(s.pages), len(p.words))
 		}
-		for _, w := range p.words[:p.n] {
+		for _, w := range p.words {
 			if some && w.key <= last || w.bits == 0 {
 				t.Fatalf("word %d after %d, bits %x", w.key, last, w.bits)
 			}
@@ -68,6 +68,9 @@ func TestIDSet(t *testing.T) {
 				}
 			}
 			s.check(rt)
+			if len(plain) > 0 && (s.first() != plain[0] || !s.has(plain[len(plain)/2])) {
+				rt.Fatalf("the first is %d, want %d; or %d is missing", s.first(), plain[0], plain[len(plain)/2])
+			}
 			if got := s.all(); !slices.Equal(got, plain) {
 				rt.Fatalf("the set has %d ids, want %d", len(got), len(plain))
 			}

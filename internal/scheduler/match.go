@@ -36,7 +36,7 @@ func (m *matcher) init() {
 	m.reservations.init()
 }
 
-// addReady puts a task into its shape's heap. A queue that had no ready task doesn't claim the past.
+// addReady puts a task among its shape's ready ones. A queue that had no ready task doesn't claim the past.
 func (m *matcher) addReady(s *State, sh *shape, t *task) {
 	q := sh.queue
 	if q.counts[Pending] == 1 && q.Pass < s.globals.VirtualTime {
@@ -46,9 +46,10 @@ func (m *matcher) addReady(s *State, sh *shape, t *task) {
 			m.fair.fix(q.fairPos)
 		}
 	}
-	sh.ready.push(ready{readyKey(t), t.slot})
+	key := readyKey(t)
+	sh.ready.add(key)
 	if sh.candPos >= 0 {
-		if t.pos == 0 {
+		if sh.ready.min() == key {
 			q.cand.fix(sh.candPos)
 		}
 	} else if sh.blocked == 0 && sh.Reserved == 0 {
@@ -57,23 +58,23 @@ func (m *matcher) addReady(s *State, sh *shape, t *task) {
 	}
 }
 
-// removeReady takes a task out of its shape's heap.
+// removeReady takes a task out of its shape's ready ones.
 func (m *matcher) removeReady(s *State, sh *shape, t *task) {
-	q := sh.queue
+	q, key := sh.queue, readyKey(t)
 	if sh.ready.len() == 1 {
 		if sh.candPos >= 0 {
 			q.cand.remove(sh.candPos)
 			m.placeQueue(q)
 		}
 		m.unblock(sh)
-		sh.ready.remove(t.pos)
+		sh.ready.remove(key)
 		if sh.HeadSince != 0 {
 			m.served(s, sh)
 		}
 		return
 	}
-	first := t.pos == 0
-	sh.ready.remove(t.pos)
+	first := sh.ready.min() == key
+	sh.ready.remove(key)
 	if first && sh.candPos >= 0 {
 		q.cand.fix(sh.candPos)
 	}
@@ -110,7 +111,7 @@ func (m *matcher) run(s *State, maxRows int, eff *Effects) {
 // grant leases the first ready task of a shape to a pool's session.
 func (m *matcher) grant(s *State, q *queue, sh *shape, p *pool, eff *Effects) {
 	x := p.session
-	t := s.tasks.at(sh.ready.min().slot)
+	t := s.firstReady(sh)
 	s.leave(t)
 	if sh.HeadSince != 0 { // its next task waits anew
 		m.served(s, sh)

@@ -6,10 +6,10 @@ import (
 	"unsafe"
 )
 
-// taskBytesMax is what a pending task may take in memory: its row of 88, 16 in its shape's heap, its share of the index
-// (4 in its line, 2 in the line's place that is half full), and its bit among the ids. Half a million tasks load the index as
-// a million do.
-const taskBytesMax = 112
+// taskBytesMax is what a pending task may take in memory: its row of 88, its share of the index (4 in its line, 2 in the
+// line's place that is half full), and its bits among the ids and among its shape's ready ones. Half a million tasks load the
+// index as a million do.
+const taskBytesMax = 96
 
 // TestTaskBytes pins the memory of a backlog. What it finds too big is paid by every task that waits: the cure is a place
 // beside the rows for what few tasks have, as State.unconfirmed is one.

@@ -42,7 +42,7 @@ func (s *State) makeQueue(name string) *queue {
 func (s *State) addQueue(row QueueRow) *queue {
 	q := &queue{QueueRow: row, fairPos: -1}
 	q.cand = heap[*shape]{
-		less:  func(a, b *shape) bool { return readyLess(a.ready.min(), b.ready.min()) },
+		less:  func(a, b *shape) bool { return a.ready.min() < b.ready.min() },
 		moved: func(sh *shape, pos int32) { sh.candPos = pos },
 	}
 	s.queues = append(s.queues, q)

@@ -13,7 +13,7 @@ type shape struct {
 	key     string // in State.shapeByKey
 	queue   *queue
 	refs    int // tasks
-	ready   heap[ready]
+	ready   readySet
 	candPos int32  // in queue.cand; -1: not there
 	blocked int    // position + 1 in matcher.blocked; 0: not there
 	headPos int32  // in reservations.heads; -1: not there
@@ -83,7 +83,6 @@ func (s *State) addShape(row ShapeRow) *shape {
 		part |= suspectBit
 	}
 	sh := &shape{ShapeRow: row, key: string(appendShapeKey(nil, part, &spec)), queue: q, candPos: -1, headPos: -1}
-	sh.ready = heap[ready]{less: readyLess, moved: func(e ready, pos int32) { s.tasks.at(e.slot).pos = pos }}
 	s.shapes[sh.ID] = sh
 	s.shapeByKey[sh.key] = sh
 	return sh

@@ -9,7 +9,7 @@ type task struct {
 	Submitted                        Time
 	Gen, Shape, Policy, PayloadBytes uint32
 	slot                             uint32
-	pos                              int32 // in its shape's ready heap (Pending) or in State.due (Scheduled); -1: in none
+	pos                              int32 // in State.due; -1: not there
 	expiryPos                        int32 // in State.expiry; -1: not there
 	epoch                            uint32
 	Attempts                         uint16
@@ -72,19 +72,6 @@ type timer struct {
 }
 
 func timerLess(a, b timer) bool { return a.at < b.at || a.at == b.at && a.id < b.id }
-
-// ready is a Pending task's place in its shape's heap. The order is priority, then id: a retried task keeps its place.
-type ready struct {
-	key  uint64
-	slot uint32
-}
-
-func readyLess(a, b ready) bool { return a.key < b.key }
-
-// readyKey packs priority (higher first) and id (54 bits: the group's bits are the same in all) into one number.
-func readyKey(t *task) uint64 {
-	return uint64(PriorityMax-int(t.Priority))<<54 | uint64(t.ID)&(1<<54-1)
-}
 
 func (s *State) findTask(id TaskID) *task {
 	if id == 0 {

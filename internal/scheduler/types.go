@@ -43,7 +43,7 @@ type TaskState uint8
 const (
 	Scheduled TaskState = iota + 1 // delay or backoff
 	Waiting                        // dependency or limit
-	Pending                        // ready, in its shape's heap
+	Pending                        // ready, in its shape's set
 	Leased                         // at a worker
 	Succeeded                      // terminal
 	Dead                           // terminal; a stub stays in the core

@@ -207,7 +207,7 @@ func (s *State) waited(sh *shape, info *QueueInfo) {
 	if sh.ready.len() == 0 {
 		return
 	}
-	if at := s.tasks.at(sh.ready.min().slot).Submitted; info.OldestPending == 0 || at < info.OldestPending {
+	if at := s.firstReady(sh).Submitted; info.OldestPending == 0 || at < info.OldestPending {
 		info.OldestPending = at
 	}
 }
