@@ -172,27 +172,29 @@ func (s *State) Collect(c *Sealed, maxRows int, rows []Row) (_ []Row, done bool)
 }
 
 func (s *State) collectDropped(table Table, rowKey uint64, rows []Row) []Row {
-	if _, again := s.dirt.saved[rowRef{table, rowKey}]; again {
+	if m := s.rowMarks(table, rowKey); m.epoch != nil && *m.epoch == s.dirt.sealed {
 		return rows // deleted, then made again before the seal
 	}
-	if epoch := s.rowMarks(table, rowKey); epoch.epoch != nil && *epoch.epoch == s.dirt.sealed {
-		return rows
+	if _, again := s.dirt.saved[rowRef{table, rowKey}]; again {
+		return rows // likewise, and touched since
 	}
 	return append(rows, Row{Table: table, Key: rowKey, Deleted: true})
 }
 
 func (s *State) collectChanged(table Table, rowKey uint64, rows []Row) []Row {
-	ref := rowRef{table, rowKey}
-	if row, ok := s.dirt.saved[ref]; ok {
-		delete(s.dirt.saved, ref)
-		return append(rows, row)
-	}
 	m := s.rowMarks(table, rowKey)
-	if m.epoch == nil || *m.epoch != s.dirt.sealed {
+	if m.epoch != nil && *m.epoch == s.dirt.sealed {
+		*m.epoch, *m.stored = 0, true
+		rows = append(rows, Row{Table: table, Key: rowKey})
+		s.copyRow(&rows[len(rows)-1])
+		return rows
+	}
+	ref := rowRef{table, rowKey}
+	row, ok := s.dirt.saved[ref]
+	if !ok {
 		return rows // gone before the seal, copied already, or made after it
 	}
-	*m.epoch, *m.stored = 0, true
-	row, _ := s.rowOf(table, rowKey)
+	delete(s.dirt.saved, ref)
 	return append(rows, row)
 }
 

@@ -52,34 +52,41 @@ func (s *State) rowMarks(table Table, rowKey uint64) rowMarks {
 	return rowMarks{}
 }
 
-// rowOf copies a row: what it returns shares nothing that Apply changes.
+// rowOf copies a row, see copyRow.
 func (s *State) rowOf(table Table, rowKey uint64) (Row, bool) {
 	row := Row{Table: table, Key: rowKey}
-	switch table {
+	ok := s.copyRow(&row)
+	return row, ok
+}
+
+// copyRow fills in the row that Table and Key name: it then shares nothing that Apply changes. False: there is none.
+func (s *State) copyRow(row *Row) bool {
+	rowKey := row.Key
+	switch row.Table {
 	case TableQueues:
 		if rowKey < 1 || rowKey > uint64(len(s.queues)) {
-			return row, false
+			return false
 		}
 		c := s.queues[rowKey-1].QueueRow
 		row.Queue = &c
 	case TableShapes:
 		sh := s.shapes[uint32(rowKey)]
 		if sh == nil {
-			return row, false
+			return false
 		}
 		c := sh.ShapeRow
 		row.Shape = &c
 	case TablePolicies:
 		_, p := s.policies.find(rowKey)
 		if p == nil {
-			return row, false
+			return false
 		}
 		c := p.PolicyRow
 		row.Policy = &c
 	case TableSessions:
 		x := s.sessions[SessionID(rowKey)]
 		if x == nil {
-			return row, false
+			return false
 		}
 		c := x.SessionRow
 		c.Answers, c.EndStarted = slices.Clone(c.Answers), slices.Clone(c.EndStarted)
@@ -87,48 +94,48 @@ func (s *State) rowOf(table Table, rowKey uint64) (Row, bool) {
 	case TableProducers:
 		p := s.producerRows[rowKey]
 		if p == nil {
-			return row, false
+			return false
 		}
 		c := p.ProducerRow
 		c.Answers = slices.Clone(c.Answers)
 		row.Producer = &c
 	default:
-		return s.flatRowOf(row)
+		return s.copyFlatRow(row)
 	}
-	return row, true
+	return true
 }
 
-// flatRowOf copies a row of a slab.
-func (s *State) flatRowOf(row Row) (Row, bool) {
+// copyFlatRow is copyRow for the rows of slabs.
+func (s *State) copyFlatRow(row *Row) bool {
 	switch row.Table {
 	case TableTasks:
 		_, t := s.tasks.find(row.Key)
 		if t == nil {
-			return row, false
+			return false
 		}
 		row.Task = s.taskRow(t)
 	case TableLeases:
 		_, l := s.leases.find(row.Key)
 		if l == nil {
-			return row, false
+			return false
 		}
 		row.Lease = l.LeaseRow
 	case TableKeys:
 		_, k := s.keys.find(row.Key)
 		if k == nil {
-			return row, false
+			return false
 		}
 		row.Key128 = k.KeyRow
 	case TableDead:
 		_, d := s.dead.find(row.Key)
 		if d == nil {
-			return row, false
+			return false
 		}
 		row.Dead = d.DeadRow
 	default:
-		return row, false
+		return false
 	}
-	return row, true
+	return true
 }
 
 // eachRow calls f with every row, in no order that may reach output. The rows are f's only during the call.
