@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/yardmaster/yardmaster/internal/batch"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 )
 
@@ -157,14 +159,23 @@ func BenchmarkFindPage(b *testing.B) {
 	}
 }
 
-// BenchmarkEncodeSubmit likewise.
+// BenchmarkEncodeSubmit likewise: of one submit in an entry, and of as many as fit.
 func BenchmarkEncodeSubmit(b *testing.B) {
-	batch, enc := benchBatch(), &encoder{}
-	b.ReportAllocs()
-	for done := 0; done < b.N; done += 1000 {
-		if _, err := enc.entry(batch, identity{1, 1}); err != nil {
-			b.Fatal(err)
-		}
+	for _, commands := range []int{1, batch.RowsMax / batch.Rows(&benchBatch().Commands[0])} {
+		b.Run(fmt.Sprintf("commands=%d", commands), func(b *testing.B) {
+			batch, enc := benchBatch(), &encoder{}
+			for range commands - 1 {
+				batch.Commands = append(batch.Commands, batch.Commands[0])
+			}
+			b.ReportAllocs()
+			began := cpuTime(b)
+			for done := 0; done < b.N; done += 1000 * commands {
+				if _, err := enc.entry(batch, identity{1, 1}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(cpuTime(b)-began)/float64(b.N), "cpu-ns/op")
+		})
 	}
 }
 

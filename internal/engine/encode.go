@@ -15,8 +15,8 @@ type encoder struct {
 	policy policyCode
 }
 
-// encoderKeep is the largest buffer that is kept between two entries.
-const encoderKeep = 1 << 20
+// encoderKeep is the largest buffer that is kept between two entries: it holds those full of usual tasks.
+const encoderKeep = 4 << 20
 
 // entry encodes a batch as a log entry.
 func (enc *encoder) entry(b *scheduler.Batch, id identity) ([]byte, error) {

@@ -87,9 +87,12 @@ func killed(fin *scheduler.Finished) bool {
 	return fin.State == scheduler.Dead && fin.Cmd >= 0 && fin.ExpiresAt != 0
 }
 
+// scratchKeep is the largest buffer that is kept between two ends or attempts.
+const scratchKeep = 1 << 20
+
 // dropScratch lets go of memory that one large end or attempt took.
 func (e *Engine) dropScratch() {
-	if cap(e.scratch) > encoderKeep {
+	if cap(e.scratch) > scratchKeep {
 		e.scratch = nil
 	}
 }
