@@ -87,7 +87,7 @@ func (e *Engine) write(index uint64, logic uint32, rows *scheduler.Sealed, u *un
 	}
 	cp := &Checkpoint{
 		Index: index, Logic: logic, Bodies: u.bodies.kept(), DropBodies: u.dropBodies, DropFailures: u.dropAttempts,
-		DropFinished: slices.Collect(maps.Keys(u.dropFinished)), Finished: make([]FinishedRow, 0, u.ended.len()),
+		DropFinished: slices.Collect(maps.Keys(u.dropFinished)), Finished: make([]FinishedRow, 0, u.ended.valid),
 	}
 	cp.Rows = func(maxRows int, buf []scheduler.Row) ([]scheduler.Row, bool) {
 		e.mu.Lock()
@@ -102,7 +102,7 @@ func (e *Engine) write(index uint64, logic uint32, rows *scheduler.Sealed, u *un
 	}
 	for i := range u.ended.list {
 		rec := &u.ended.list[i]
-		if !u.ended.valid(i) {
+		if !u.ended.isValid(i) {
 			continue
 		}
 		data := rec.data

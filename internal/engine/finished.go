@@ -21,35 +21,6 @@ type finished struct {
 	tried   bool // there may be attempts, which are kept as long as this is
 }
 
-// endLine holds finished tasks to keep, in order of their ends.
-type endLine struct {
-	list []finished                 // Invariant: only grows; what is in it doesn't change
-	at   map[scheduler.TaskID]int32 // where the valid one of a task is: one that was revived or forgotten has none
-}
-
-func (l *endLine) len() int { return len(l.list) }
-
-func (l *endLine) add(rec finished) {
-	l.at[rec.id] = int32(len(l.list))
-	l.list = append(l.list, rec)
-}
-
-func (l *endLine) get(id scheduler.TaskID) (finished, bool) {
-	i, ok := l.at[id]
-	if !ok {
-		return finished{}, false
-	}
-	return l.list[i], true
-}
-
-func (l *endLine) remove(id scheduler.TaskID) { delete(l.at, id) }
-
-// valid reports whether the i-th is its task's valid end.
-func (l *endLine) valid(i int) bool {
-	at, ok := l.at[l.list[i].id]
-	return ok && int(at) == i
-}
-
 // finish encodes the end of a task. Labels and a last failure that only storage holds are left for later. Under mu.
 func (e *Engine) finish(b *scheduler.Batch, fin *scheduler.Finished) finished {
 	rec := finished{

@@ -18,7 +18,7 @@ type unsaved struct {
 
 func newUnsaved() *unsaved {
 	return &unsaved{
-		attempts: map[scheduler.TaskID]attempts{}, ended: endLine{at: map[scheduler.TaskID]int32{}},
+		attempts: map[scheduler.TaskID]attempts{}, ended: endLine{at: map[scheduler.TaskID]uint32{}},
 		dropFinished: map[scheduler.TaskID]struct{}{},
 	}
 }
@@ -32,7 +32,7 @@ const spareMax = 4 * CheckpointRows
 
 // reuse makes an empty one out of one that was saved. Its finished tasks may still be in readers' hands and are left alone.
 func (u *unsaved) reuse() *unsaved {
-	if len(u.bodies.list) > spareMax || len(u.dropBodies) > spareMax || len(u.ended.at) > spareMax || len(u.attempts) > spareMax {
+	if len(u.bodies.list) > spareMax || len(u.dropBodies) > spareMax || len(u.ended.groups) > spareMax || len(u.attempts) > spareMax {
 		return newUnsaved()
 	}
 	clear(u.bodies.list)
@@ -42,7 +42,9 @@ func (u *unsaved) reuse() *unsaved {
 	return &unsaved{
 		bodies: bodyLine{list: u.bodies.list[:0]}, attempts: u.attempts, dropBodies: u.dropBodies[:0],
 		dropAttempts: u.dropAttempts[:0],
-		ended:        endLine{at: u.ended.at, list: make([]finished, 0, len(u.ended.list))}, dropFinished: u.dropFinished,
+		ended:        endLine{at: u.ended.at, groups: u.ended.groups[:0], list: make([]finished, 0, len(u.ended.list))},
+
+		dropFinished: u.dropFinished,
 	}
 }
 
