@@ -220,13 +220,26 @@ func TestBodies(t *testing.T) {
 		r.save()
 		r.submit(spec(t, "three"))
 		r.cancel(1)
-		var got []string
-		err := r.e.Bodies([]scheduler.TaskID{3, 1, 2, 99}, func(i int, data []byte) error {
-			got = append(got, fmt.Sprint(i, data == nil, len(data)))
-			return nil
-		})
-		if want := "[0 false 7 1 false 5 2 false 5 3 true 0]"; err != nil || fmt.Sprint(got) != want {
-			t.Errorf("got %v, %v, want %s", got, err, want)
+		for _, c := range []struct {
+			ids  []scheduler.TaskID
+			want string
+		}{
+			{[]scheduler.TaskID{3, 1, 2, 99}, "[0 three 1 one 2 two 3 none]"},
+			{[]scheduler.TaskID{1, 2, 99}, "[0 one 1 two 2 none]"},
+			{[]scheduler.TaskID{2, 99, 1}, "[0 two 1 none 2 one]"},
+		} {
+			var got []string
+			err := r.e.Bodies(c.ids, func(i int, data []byte) error {
+				text := "none"
+				if data != nil {
+					text = string(data[2:])
+				}
+				got = append(got, fmt.Sprint(i, " ", text))
+				return nil
+			})
+			if err != nil || fmt.Sprint(got) != c.want {
+				t.Errorf("%v: got %v, %v, want %s", c.ids, got, err, c.want)
+			}
 		}
 		stop := errors.New("enough")
 		if err := r.e.Bodies([]scheduler.TaskID{3, 2}, func(int, []byte) error { return stop }); !errors.Is(err, stop) {

@@ -3,14 +3,15 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"google.golang.org/protobuf/proto"
 )
 
-// Bodies calls each for every id with its encoded storagev1.Body, or nil: then the task has ended. The data is good
-// during the call only.
+// Bodies calls each for every id, in their order, with its encoded storagev1.Body, or nil: then the task has ended. The data
+// is good during the call only. each must not wait for anything: storage may have a read transaction open.
 func (e *Engine) Bodies(ids []scheduler.TaskID, each func(i int, data []byte) error) error {
 	found := make([][]byte, len(ids))
 	var missing []scheduler.TaskID
@@ -20,10 +21,19 @@ func (e *Engine) Bodies(ids []scheduler.TaskID, each func(i int, data []byte) er
 		if b, ok := e.stagedBody(id); ok {
 			found[i] = b
 		} else {
+			if missing == nil {
+				missing, at = make([]scheduler.TaskID, 0, len(ids)-i), make([]int, 0, len(ids)-i)
+			}
 			missing, at = append(missing, id), append(at, i)
 		}
 	}
 	e.mu.RUnlock()
+	if len(missing) == len(ids) && slices.IsSorted(ids) { // a backlog's: storage gives them in this order, without a copy
+		if err := e.opts.Storage.Bodies(ids, each); err != nil {
+			return fmt.Errorf("read bodies: %w", err)
+		}
+		return nil
+	}
 	if len(missing) > 0 {
 		err := e.opts.Storage.Bodies(missing, func(k int, data []byte) error {
 			if data != nil {

@@ -169,10 +169,17 @@ func (s *testStorage) Bodies(ids []scheduler.TaskID, each func(i int, data []byt
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, id := range ids {
+	order := make([]int, len(ids)) // of id, as the store walks
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(ids[a], ids[b]) })
+	for _, i := range order {
+		id := ids[i]
 		var data []byte
 		if b, ok := s.bodies[id]; ok {
 			data = append([]byte{}, b...)
+			defer clear(data) // it is good during the call only
 		}
 		if err := each(i, data); err != nil {
 			return err
