@@ -179,11 +179,11 @@ func (s *testStorage) Bodies(ids []scheduler.TaskID, each func(i int, data []byt
 		var data []byte
 		if b, ok := s.bodies[id]; ok {
 			data = append([]byte{}, b...)
-			defer clear(data) // it is good during the call only
 		}
 		if err := each(i, data); err != nil {
 			return err
 		}
+		clear(data) // it was good during the call only
 	}
 	return nil
 }
