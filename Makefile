@@ -44,11 +44,11 @@ run: build ## Start a coordinator and workers to play with, until Ctrl-C
 
 .PHONY: test
 test: ## Run the tests (needs only Go)
-	CGO_ENABLED=0 $(GO) test -pgo=off $(TESTFLAGS) ./...
+	CGO_ENABLED=0 $(GO) test $(TESTFLAGS) ./...
 
 .PHONY: race
 race: ## Run the tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -pgo=off $(TESTFLAGS) ./...
+	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
 
 .PHONY: e2e
 e2e: build ## Run the tests with real programs: kills, stalls, broken connections
@@ -64,11 +64,6 @@ fuzz: ## Fuzz every fuzz target for FUZZTIME (10s)
 .PHONY: bench
 bench: build ## Measure everything beside the raw rates of this machine: about 40 minutes; BENCH_FLAGS="-suite rates" for a part
 	cd bench && $(GO) run . -json figures.json $(BENCH_FLAGS)
-
-.PHONY: pgo
-pgo: build ## Profile the coordinator under load, for the compiler: cmd/coordinator/default.pgo
-	cd bench && $(GO) run . -suite rates -runs 1 -span 2s -profile ../cmd/coordinator/default.pgo \
-		-only "submit, ;drain by;drain, default prefetch, by 1;end to end, retention;end to end, default retention"
 
 .PHONY: bench-vet
 bench-vet: ## Vet the benchmarks: a module of their own, which vet doesn't see

@@ -61,7 +61,7 @@ func main() {
 	flag.DurationVar(&o.sustained, "sustained", time.Minute, "length of sustained submits")
 	flag.DurationVar(&o.steady, "steady", 10*time.Minute, "length of the suite steady")
 	flag.IntVar(&o.steadyRate, "steady-rate", 20_000, "tasks a second of the suite steady")
-	flag.IntVar(&o.prefetch, "prefetch", 1024, "leases that the workers of drain and end to end are sent beyond their slots, together; both are measured with the SDK's default too")
+	flag.IntVar(&o.prefetch, "prefetch", 4096, "leases that the workers of drain and end to end are sent beyond their slots, together; both are measured with the SDK's default too")
 	suites := flag.String("suite", strings.Join(allSuites, ","), "which suites, comma separated")
 	cpu := flag.String("cpu", "", "write a CPU profile of this process, clients and worker, to this file")
 	flag.Parse()
