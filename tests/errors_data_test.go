@@ -31,7 +31,9 @@ var errorFiles = map[string]string{
 	"documents.yaml": "max-tasks: 3\n---\nmax-tasks: x\n",
 
 	"good.yaml": handlersOf("kind: hello, exec: {argv: [cat]}"), "empty.yaml": "", "key.yaml": "handlrs: []\n",
-	"handlerkey.yaml": handlersOf("kind: a, exce: {argv: [cat]}"), "type.yaml": "handlers: 3\n", "nokind.yaml": handlersOf("exec: {argv: [cat]}"),
+	"progresshttp.yaml": handlersOf("kind: a, progress: true, http: {url: 'http://127.0.0.1:1/'}"),
+	"progressenv.yaml":  handlersOf("kind: a, exec: {argv: [cat], env: {YARD_PROGRESS_FD: '5'}}"),
+	"handlerkey.yaml":   handlersOf("kind: a, exce: {argv: [cat]}"), "type.yaml": "handlers: 3\n", "nokind.yaml": handlersOf("exec: {argv: [cat]}"),
 	"badkind.yaml": handlersOf("kind: Bad_Kind, exec: {argv: [cat]}"), "twokinds.yaml": handlersOf("kind: a, exec: {argv: [cat]}}\n- {kind: a, exec: {argv: [cat]}"),
 	"neither.yaml": handlersOf("kind: a"), "both.yaml": handlersOf("kind: a, exec: {argv: [cat]}, http: {url: 'http://x'}"),
 	"noargv.yaml": handlersOf("kind: a, exec: {}"), "placeholder.yaml": handlersOf("kind: a, exec: {argv: [cat, '{payload}']}"),
