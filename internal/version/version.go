@@ -4,7 +4,7 @@ package version
 import "runtime/debug"
 
 // Number is the release.
-const Number = "0.1.0"
+const Number = "0.2.0-dev"
 
 // String is the release and, if the build was stamped, its revision.
 func String() string {
