@@ -31,11 +31,8 @@ func (t *taskService) Cancel(ctx context.Context, req *yardmasterv1.TaskServiceC
 	if v.any() {
 		return nil, v.err()
 	}
-	items, err := t.act(ctx, "cancel tasks", scheduler.Command{Op: scheduler.OpCancel, Cancel: &scheduler.Cancel{IDs: ids, Force: req.GetForce()}})
-	if err != nil {
-		return nil, err
-	}
-	results, err := t.results(ctx, items)
+	cmd := scheduler.Command{Op: scheduler.OpCancel, Cancel: &scheduler.Cancel{IDs: ids, Force: req.GetForce()}}
+	results, err := t.results(ctx, "cancel tasks", cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -62,11 +59,7 @@ func (t *taskService) Retry(ctx context.Context, req *yardmasterv1.RetryRequest)
 			c.Items[i] = scheduler.RetryItem{ID: id, Gen: task.Finished.GetGen(), Found: true, Spec: storedSpec(task.Finished.GetSpec())}
 		}
 	}
-	items, err := t.act(ctx, "retry tasks", scheduler.Command{Op: scheduler.OpRetry, Retry: c})
-	if err != nil {
-		return nil, err
-	}
-	results, err := t.results(ctx, items)
+	results, err := t.results(ctx, "retry tasks", scheduler.Command{Op: scheduler.OpRetry, Retry: c})
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +110,13 @@ func missing(err error) bool {
 	return errors.Is(err, engine.ErrNoTask) || errors.Is(err, engine.ErrNotRetained)
 }
 
-// results shows what was done. Of tasks that the core doesn't know the engine says whether they are still retained.
-func (t *taskService) results(ctx context.Context, items []scheduler.ItemResult) ([]*yardmasterv1.TaskResult, error) {
+// results carries out a command and shows what was done. Of tasks that the core doesn't know the engine says whether they are
+// still retained.
+func (t *taskService) results(ctx context.Context, what string, cmd scheduler.Command) ([]*yardmasterv1.TaskResult, error) {
+	items, err := t.act(ctx, what, cmd)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]*yardmasterv1.TaskResult, len(items))
 	for i, item := range items {
 		code := item.Code

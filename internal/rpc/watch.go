@@ -131,8 +131,8 @@ func (w *watcher) finish() error {
 	return errEnded
 }
 
-// begin finds the watcher's place and tells it: from now on, from the first event on, or after a position. A position that lies ahead was another
-// cluster's, or another life's of this one before a restore: it is answered like one that isn't kept.
+// begin finds the watcher's place and tells it: from now on, from the first event on, or after a position. A position that
+// lies ahead was another cluster's, or another life's of this one before a restore: it is answered like one that isn't kept.
 func (w *watcher) begin(last uint64) error {
 	switch {
 	case w.after == WatchFromFirst:

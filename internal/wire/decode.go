@@ -23,6 +23,17 @@ type decoder struct {
 	times    slab[timestamppb.Timestamp]
 }
 
+// element adds the next element to a list, which it makes at the first one.
+func element[T any](d *decoder, c *cursor, list *[]*T, made *slab[T]) *T {
+	if *list == nil {
+		d.left = c.count()
+		*list = make([]*T, 0, d.left)
+	}
+	m := made.take(d.left)
+	*list = append(*list, m)
+	return m
+}
+
 // keep returns a copy of a part of the message.
 func (d *decoder) keep(c *cursor) []byte {
 	from, to := c.part()

@@ -140,13 +140,7 @@ func (d *decoder) grants(c *cursor, m *yardmasterv1.Grants) {
 		case 1:
 			m.Seq = x.uint()
 		case 2:
-			if m.Leases == nil {
-				d.left = x.count()
-				m.Leases = make([]*yardmasterv1.TaskLease, 0, d.left)
-			}
-			lease := d.leases.take(d.left)
-			m.Leases = append(m.Leases, lease)
-			d.lease(&x, lease)
+			d.lease(&x, element(d, &x, &m.Leases, &d.leases))
 			d.left--
 		default:
 			x.spoilt = true
@@ -201,13 +195,7 @@ func (d *decoder) outcomeAck(c *cursor, m *yardmasterv1.OutcomeAck) {
 		case 1:
 			m.ThroughSeq = x.uint()
 		case 2:
-			if m.Rejected == nil {
-				d.left = x.count()
-				m.Rejected = make([]*yardmasterv1.Rejected, 0, d.left)
-			}
-			rejected := d.rejected.take(d.left)
-			m.Rejected = append(m.Rejected, rejected)
-			d.rejection(&x, rejected)
+			d.rejection(&x, element(d, &x, &m.Rejected, &d.rejected))
 			d.left--
 		default:
 			x.spoilt = true

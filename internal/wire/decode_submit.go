@@ -24,13 +24,7 @@ func (d *decoder) submitRequest(c *cursor, m *yardmasterv1.SubmitRequest) {
 	for c.next() {
 		switch c.num {
 		case 1:
-			if m.Tasks == nil {
-				d.left = c.count()
-				m.Tasks = make([]*yardmasterv1.TaskSpec, 0, d.left)
-			}
-			t := d.specs.take(d.left)
-			m.Tasks = append(m.Tasks, t)
-			d.taskSpec(c, t)
+			d.taskSpec(c, element(d, c, &m.Tasks, &d.specs))
 			d.left--
 		case 2:
 			m.Producer = &yardmasterv1.Producer{}
