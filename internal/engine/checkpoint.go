@@ -69,6 +69,7 @@ func (e *Engine) save() error {
 	e.sealed = nil
 	e.mu.Unlock()
 	e.openGate()
+	e.added += u.ended.valid
 	e.spare = u.reuse()
 	e.opts.Meter.Checkpoint(n, e.opts.Now().Sub(began))
 	e.saved.mu.Lock()

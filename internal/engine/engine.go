@@ -26,7 +26,8 @@ const (
 	LineRowsMax        = 100_000          // rows waiting in the line above which Admit waits
 	LineBytesMax       = 64 << 20         // bytes likewise
 	IdleTick           = 30 * time.Second // the log's time is carried on at least so often
-	ExpireStepMax      = 5000             // finished tasks deleted between two looks at the checkpoint's trigger
+	ExpireStepMax      = 5000             // finished tasks deleted, or looked at, between two looks at the checkpoint's trigger
+	ExpireStepsMax     = 1000             // such steps between two checkpoints
 	DiskReserveDefault = 1 << 30          // bytes; submits are refused below it
 )
 
@@ -94,6 +95,7 @@ type Engine struct {
 
 	saving   sync.Mutex // one checkpoint at a time
 	spare    *unsaved   // maps of an earlier checkpoint, for the next; under saving
+	added    int        // finished tasks that checkpoints have put since expire last looked; under saving
 	saved    saveMark
 	trigger  chan struct{}
 	forgets  atomic.Int64 // Forget commands proposed and not answered

@@ -3,18 +3,28 @@ package engine
 import "github.com/yardmaster/yardmaster/internal/scheduler"
 
 // expire deletes finished tasks whose retention is over by served time, and proposes the end of dead letters that are due.
-// Between steps it looks whether a checkpoint waits: that goes first, the rest follows it.
+// Between steps it looks whether a checkpoint waits: that goes first, the rest follows it. But it doesn't give way before it
+// has looked at as many tasks as checkpoints have added since, twice over: a task may have a place to be cleared away in the
+// order of expiry and one among its queue's. So what is stored stays bounded under any load.
 func (e *Engine) expire() error {
-	for e.stopped.Err() == nil {
+	e.saving.Lock()
+	owed := 2 * e.added
+	e.added = 0
+	e.saving.Unlock()
+	for range ExpireStepsMax {
+		if e.stopped.Err() != nil {
+			return nil
+		}
 		e.mu.RLock()
 		served := e.state.Served()
 		e.mu.RUnlock()
-		deleted, dead, more, err := e.opts.Storage.Expire(served, ExpireStepMax)
+		_, dead, more, err := e.opts.Storage.Expire(served, ExpireStepMax)
 		if err != nil {
 			return err
 		}
 		e.forget(dead)
-		if !more || deleted == 0 || len(e.trigger) > 0 {
+		owed -= ExpireStepMax
+		if !more || owed <= 0 && len(e.trigger) > 0 {
 			return nil
 		}
 	}

@@ -31,6 +31,71 @@ func TestRetention(t *testing.T) {
 	})
 }
 
+// finishMany ends n tasks with a retention of an hour.
+func (r *rig) finishMany(n int) {
+	s := spec(r.t, "p")
+	s.Policy.Retention = scheduler.Duration(time.Hour)
+	specs := make([]scheduler.TaskSpec, 1000)
+	for i := range specs {
+		specs[i] = s
+	}
+	ids := make([]scheduler.TaskID, 1000)
+	for range n / 1000 {
+		first := r.submit(specs...)
+		for i := range ids {
+			ids[i] = first + scheduler.TaskID(i)
+		}
+		r.cancel(ids...)
+	}
+}
+
+// TestStalePlacesDontHoldUpRetention: storage that has only the places of long gone tasks to clear away for a while, as
+// after a queue's bound has deleted the tasks before their time, comes to those that are due within the same checkpoint.
+func TestStalePlacesDontHoldUpRetention(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t)
+		r.finishMany(1000)
+		pass(time.Hour - CheckpointInterval)
+		set(&r.storage.mu, &r.storage.stale, 20*ExpireStepMax)
+		pass(3 * CheckpointInterval)
+		if _, _, n := r.storage.counts(); n != 0 {
+			t.Errorf("%d finished tasks are left", n)
+		}
+	})
+}
+
+// TestExpiryKeepsUp: what a checkpoint has added is deleted before the next one, even if that is due all the time.
+func TestExpiryKeepsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t)
+		const round = 4 * ExpireStepMax
+		r.finishMany(round)
+		pass(time.Hour)
+		r.finishMany(round)
+		steps, saves, between := 0, 0, 0
+		set(&r.storage.mu, &r.storage.inExpire, func() {
+			if _, _, n := r.storage.counts(); n < 2*round { // the first round is due
+				steps++
+			}
+			switch {
+			case steps == 1:
+				saves = r.saves()
+			case steps == round/ExpireStepMax-1:
+				between = r.saves() - saves
+			}
+			if steps < round/ExpireStepMax {
+				r.do(tick())
+				r.e.pokeCheckpoint()
+			}
+		})
+		pass(3 * CheckpointInterval)
+		set(&r.storage.mu, &r.storage.inExpire, nil)
+		if _, _, n := r.storage.counts(); n != round || between > 0 {
+			t.Errorf("%d finished tasks are stored, want %d; %d checkpoints came between", n, round, between)
+		}
+	})
+}
+
 // TestDeadLettersAreForgotten: dead letters that are due are ended by a command, once, though storage names them until a
 // checkpoint has dropped them.
 func TestDeadLettersAreForgotten(t *testing.T) {
@@ -113,20 +178,7 @@ func TestForgetNeedsALeader(t *testing.T) {
 func TestExpiryGivesWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startRig(t)
-		s := spec(t, "p")
-		s.Policy.Retention = scheduler.Duration(time.Hour)
-		var specs []scheduler.TaskSpec
-		for range 1000 {
-			specs = append(specs, s)
-		}
-		for range 4 * ExpireStepMax / 1000 {
-			first := r.submit(specs...)
-			ids := make([]scheduler.TaskID, 1000)
-			for i := range ids {
-				ids[i] = first + scheduler.TaskID(i)
-			}
-			r.cancel(ids...)
-		}
+		r.finishMany(4 * ExpireStepMax)
 		pass(time.Hour - CheckpointInterval)
 		steps, saves := 0, r.saves()
 		set(&r.storage.mu, &r.storage.inExpire, func() { // a checkpoint is due whenever a step of the purge has ended

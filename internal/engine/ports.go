@@ -39,7 +39,8 @@ type Storage interface {
 	Finished(id scheduler.TaskID) ([]byte, error)
 	// FinishedAfter walks finished tasks in order of id until each says false.
 	FinishedAfter(after scheduler.TaskID, limit int, each func(id scheduler.TaskID, data []byte) (more bool)) error
-	// Expire deletes finished tasks whose retention is over and names dead letters that are due.
+	// Expire deletes finished tasks whose retention is over and names dead letters that are due. limit bounds what it looks
+	// at, whether it is deleted or was gone before; more says that there is more to look at.
 	Expire(served scheduler.Duration, limit int) (deleted int, dead []scheduler.DeadRef, more bool, err error)
 	// Bytes is the size of the file.
 	Bytes() uint64

@@ -31,6 +31,7 @@ type testStorage struct {
 	inRows func() // called between pulls
 	fail   error  // of Save
 
+	stale      int // what Expire has to clear away, at its limit a call, before it deletes anything
 	failExpire error
 	inExpire   func()
 
@@ -233,6 +234,10 @@ func (s *testStorage) Expire(served scheduler.Duration, most int) (deleted int, 
 	}
 	if served < s.soonest {
 		return 0, nil, false, nil
+	}
+	if s.stale > 0 {
+		s.stale -= min(s.stale, most)
+		return 0, nil, true, nil
 	}
 	s.soonest = math.MaxInt64
 	for _, id := range slices.Sorted(maps.Keys(s.finished)) {

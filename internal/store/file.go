@@ -44,11 +44,20 @@ type fileOptions struct {
 // pages by walking the tree in a goroutine of its own, where a damaged page ends
 // the process with a stack, and Check can't tell a lost page from a free one.
 //
+// The list is kept as an array, which gives out the first page that is free, or
+// the first pages in a row. bbolt's map gives out any. So it cuts up the long
+// gaps, and as the list itself must be written to pages in a row, at each commit,
+// a file with 30 MB of free pages under a steady load soon had no gap for it, and
+// grew by 33 MB in ten minutes, the list with it. With the array it stays as it
+// is (BenchmarkSteady), and costs no more: with 68,000 free pages a commit of one
+// row takes 0.5 to 0.6 ms against 0.6 to 0.9, one of 32,768 rows 4.2 to 6.2
+// against 6.2 to 6.6, one of 2,000 payloads of 12 KiB 32 to 33 ms either way.
+//
 // NoGrowSync stays false: ext4 may lose a file's new length with it.
 func (o fileOptions) bolt(open openFileFunc) *bbolt.Options {
 	return &bbolt.Options{
 		Timeout:         o.lockWait,
-		FreelistType:    bbolt.FreelistMapType,
+		FreelistType:    bbolt.FreelistArrayType,
 		InitialMmapSize: o.mmapSize,
 		ReadOnly:        o.readOnly,
 		OpenFile:        open,
