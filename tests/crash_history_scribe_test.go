@@ -1,0 +1,252 @@
+//go:build e2e && crash
+
+package tests
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// scribe writes the history: of what the test's clients did, and of what the workers tell. Its clock is that of this
+// process: a worker's call is noted before it happens, and what it received after that.
+type scribe struct {
+	socket string
+	began  time.Time
+	loops  sync.WaitGroup
+
+	mu       sync.Mutex
+	groups   []*histTask            // guarded by mu, as all below; by number
+	granted  map[uint64]*lent       // by token
+	outcomes map[outcomeKey]*histOp // as long as the worker's process lives
+	late     struct{ sent, refused, accepted, open int }
+	grants   int
+	runs     int // handlers that began
+	ended    int
+	problems []string
+}
+
+// lent is a token as workers told of it.
+type lent struct {
+	group    int
+	task     uint64
+	worker   int
+	received int64
+	began    bool
+}
+
+// outcomeKey names an outcome: its number in a session.
+type outcomeKey struct{ session, seq uint64 }
+
+func startScribe(t *testing.T) *scribe {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "yh") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scribe{socket: filepath.Join(dir, "s"), began: time.Now(), granted: map[uint64]*lent{}, outcomes: map[outcomeKey]*histOp{}}
+	lis, err := net.Listen("unix", s.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.loops.Go(func() {
+		for number := firstWorker; ; number++ {
+			conn, err := lis.Accept()
+			if err != nil {
+				return
+			}
+			s.loops.Go(func() { s.serve(conn, number) })
+		}
+	})
+	t.Cleanup(func() { lis.Close(); s.loops.Wait(); os.RemoveAll(dir) }) // the workers, and their lines, have ended
+	return s
+}
+
+// firstWorker is the client number of the first worker's process in a history.
+const firstWorker = 100
+
+func (s *scribe) now() int64 { return int64(time.Since(s.began)) }
+
+// serve takes what one worker's process tells.
+func (s *scribe) serve(conn net.Conn, number int) {
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	for {
+		line, err := in.ReadBytes('\n')
+		if err != nil {
+			return
+		}
+		var list []told
+		if err := json.Unmarshal(line, &list); err != nil {
+			s.problem("worker %d tells %q: %v", number, line, err)
+			return
+		}
+		s.take(number, list)
+		if _, err := conn.Write([]byte("ok\n")); err != nil {
+			return
+		}
+	}
+}
+
+func (s *scribe) problem(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.found(format, args...)
+}
+
+// found notes a problem. The caller holds mu.
+func (s *scribe) found(format string, args ...any) {
+	if len(s.problems) < problemsMax {
+		s.problems = append(s.problems, fmt.Sprintf(format, args...))
+	}
+}
+
+func (s *scribe) take(number int, list []told) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.now()
+	for _, x := range list {
+		l := s.granted[x.Token]
+		if l == nil && x.What != "grant" && x.What != "answered" {
+			s.found("worker %d %s for token %d, of which it was not told", number, x.What, x.Token)
+			continue
+		}
+		switch x.What {
+		case "grant":
+			s.grant(number, &x, at)
+		case "began":
+			if s.runs++; l.began {
+				s.found("task %d: token %d began twice", x.Task, x.Token)
+			}
+			l.began = true
+		case "ended":
+			s.ended++
+		case "sent":
+			key := outcomeKey{x.Session, x.Seq}
+			if s.outcomes[key] == nil { // else it is sent again on a new stream: the same operation
+				s.outcomes[key] = &histOp{Kind: histOutcome, Client: number, Call: at, Task: x.Task, Token: x.Token, Reported: x.Word}
+			}
+		case "answered":
+			op := s.outcomes[outcomeKey{x.Session, x.Seq}]
+			switch {
+			case op == nil:
+				s.found("worker %d: outcome %d of session %d is answered and was not sent", number, x.Seq, x.Session)
+			case op.Answer == histOpen:
+				op.Answer, op.Return = x.Word, at
+			case op.Answer != x.Word:
+				s.found("task %d: token %d was answered %s, then %s, in one session", op.Task, op.Token, op.Answer, x.Word)
+			}
+		}
+	}
+}
+
+// grant notes a lease. One that is granted again, after a break of the stream, is known. The caller holds mu.
+func (s *scribe) grant(number int, x *told, at int64) {
+	s.grants++
+	if l := s.granted[x.Token]; l != nil {
+		if l.worker != number || l.task != x.Task {
+			s.found("token %d was given to worker %d for task %d, and to worker %d for task %d", x.Token, l.worker, l.task, number, x.Task)
+		}
+		return
+	}
+	s.granted[x.Token] = &lent{group: x.Group, task: x.Task, worker: number, received: at}
+	h := s.groups[x.Group]
+	h.Ops = append(h.Ops, histOp{Kind: histGrant, Client: number, Call: h.Ops[0].Call, Return: at, Answer: histDone,
+		Task: x.Task, Token: x.Token, Gen: x.Gen, Attempts: x.Attempts})
+}
+
+// add makes a group. Its first operation holds the time before which nothing of it was.
+func (s *scribe) add(h *histTask) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.Group = len(s.groups)
+	h.Ops = []histOp{{Call: s.now()}}
+	s.groups = append(s.groups, h)
+	return h.Group
+}
+
+// note adds an operation of a client.
+func (s *scribe) note(group int, op histOp) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.groups[group]
+	h.Ops = append(h.Ops, op)
+	if op.Kind == histSubmit || op.Kind == histListed {
+		h.ID = max(h.ID, op.Task)
+	}
+}
+
+// history is what there is to check, once all has ended.
+func (s *scribe) history() []histTask {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]histTask, len(s.groups))
+	for i, h := range s.groups {
+		list[i] = *h
+		list[i].Ops = slices.Clone(h.Ops[1:])
+	}
+	for _, op := range s.outcomes {
+		h := &list[s.granted[op.Token].group]
+		h.Ops = append(h.Ops, *op)
+	}
+	for _, l := range s.granted {
+		if h := &list[l.group]; h.ID == 0 {
+			h.ID = l.task // its submit's answer was lost
+		}
+	}
+	return list
+}
+
+// countLate counts the outcomes that were sent when the worker's token was over already, as an answer to somebody had shown
+// before: a higher token was received, or the task was told to have ended. None of them may have been accepted.
+func (s *scribe) countLate(list []histTask) {
+	for i := range list {
+		h := &list[i]
+		for j := range h.Ops {
+			if op := &h.Ops[j]; op.Kind == histOutcome && s.over(h, op) {
+				s.late.sent++
+				switch op.Answer {
+				case histFenced, histGone:
+					s.late.refused++
+				case histOpen:
+					s.late.open++
+				default:
+					s.late.accepted++
+					s.found("task %d: the late outcome of token %d was %s", op.Task, op.Token, op.Answer)
+				}
+			}
+		}
+	}
+}
+
+// over: before the outcome was sent somebody had been answered what its token can't be current after.
+func (s *scribe) over(h *histTask, late *histOp) bool {
+	received := s.granted[late.Token].received
+	return slices.ContainsFunc(h.Ops, func(op histOp) bool {
+		if op.Answer == histOpen || op.Return >= late.Call {
+			return false
+		}
+		switch op.Kind {
+		case histGrant:
+			return op.Token > late.Token
+		case histGet:
+			return op.Answer == histLeased && op.Token > late.Token || op.Call > received && op.Answer != histLeased
+		case histAwait:
+			return op.Call > received
+		case histRetry, histDelete:
+			return op.Call > received && op.Answer != histNotDead && op.Answer != histNotEnded
+		case histCancel:
+			return op.Call > received && op.Answer != histRequested
+		case histOutcome:
+			return op.Token == late.Token
+		}
+		return false
+	})
+}
