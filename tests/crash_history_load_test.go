@@ -23,9 +23,9 @@ import (
 )
 
 const (
-	historyHands   = 4                       // clients, each with a connection of its own
-	groupsAtOnce   = 12                      // tasks that the hands are at, all of them at each
-	historyCall    = 1500 * time.Millisecond // what a call is given: an outage of more leaves it open
+	historyHands   = 5           // clients, each with a connection of its own
+	groupsAtOnce   = 32          // tasks that the hands are at, all of them at each
+	historyCall    = time.Second // what a call is given: an outage of more leaves it open
 	historyHoldMax = 250 * time.Millisecond
 	openMax        = 4 // changes of a task whose answers are lost: then it is only looked at, or the checker is lost in what may be
 )
@@ -279,7 +279,7 @@ func (l *labour) act(ctx context.Context, h *hand, rng *rand.Rand, id uint64, i 
 		_, err = h.cl.ForceCancel(ctx, id)
 	case what == 7 || what == 8:
 		_, err = h.cl.Retry(ctx, id)
-	case what == 9 && l.deletes && i > 2:
+	case (what == 9 || what == 3) && l.deletes && i > 2:
 		_, err = h.cl.Delete(ctx, id)
 	default:
 		_, _ = h.cl.Get(ctx, id) // noted as it was answered

@@ -184,7 +184,7 @@ func (x *chronicle) network(ctx context.Context, rng *rand.Rand) {
 			front.cut()
 		}
 		front.restore()
-		if !pass(ctx, time.Duration(rng.Int64N(int64(200*time.Millisecond)))) {
+		if !pass(ctx, time.Duration(rng.Int64N(int64(500*time.Millisecond)))) {
 			return
 		}
 	}
@@ -254,9 +254,9 @@ func (x *chronicle) report() {
 		open += count(list[i].Ops, func(op *histOp) bool { return op.Answer == histOpen })
 	}
 	late := &x.s.late
-	fmt.Printf("history: %d operations (%s), %d of them unanswered, on %d tasks in %d partitions, up to %d at once on one task, 12 tasks at a time; "+
+	fmt.Printf("history: %d operations (%s), %d of them unanswered, on %d tasks in %d partitions, up to %d at once on one task, %d tasks at a time; "+
 		"%d runs; late outcomes: %d = %d fenced or gone + %d unanswered; faults: %s; %d illegal, %d unknown (checked in %s); seed %d\n",
-		v.ops, kindsOf(list), open, stored, v.tasks, v.most, x.s.runs, late.sent, late.refused, late.open, byName(x.faults),
+		v.ops, kindsOf(list), open, stored, v.tasks, v.most, groupsAtOnce, x.s.runs, late.sent, late.refused, late.open, byName(x.faults),
 		v.illegal, v.unknown, time.Since(began).Round(10*time.Millisecond), x.seed)
 	if v.illegal+v.unknown > 0 {
 		x.t.Errorf("%d histories are illegal, %d unknown; see\n%s", v.illegal, v.unknown, strings.Join(v.files, "\n"))
