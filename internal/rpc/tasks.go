@@ -12,7 +12,8 @@ import (
 // taskService is TaskService.
 type taskService struct {
 	yardmasterv1.UnimplementedTaskServiceServer
-	s *Server
+	s       *Server
+	deletes turns
 }
 
 // Get returns one task.
@@ -67,14 +68,20 @@ func (t *taskService) Retry(ctx context.Context, req *yardmasterv1.RetryRequest)
 }
 
 // Delete removes finished tasks. Their rows are read here; the core takes a dead letter only if it is still the one that was
-// read.
+// read. Deletes of one task take turns, so that only one of them finds it.
 func (t *taskService) Delete(ctx context.Context, req *yardmasterv1.TaskServiceDeleteRequest) (*yardmasterv1.TaskServiceDeleteResponse, error) {
 	var v violations
 	ids := v.ids("task_ids", req.GetTaskIds(), scheduler.BatchTasksMax)
 	if v.any() {
 		return nil, v.err()
 	}
+	give, err := t.deletes.take(ctx, ids)
+	if err != nil {
+		return nil, t.s.fail("delete tasks", err)
+	}
+	defer give()
 	c := &scheduler.Delete{Items: make([]scheduler.DeleteItem, len(ids))}
+	seen := make([]bool, len(ids))
 	for i, id := range ids {
 		c.Items[i].ID = id
 		task, err := t.s.engine.Task(ctx, id)
@@ -84,6 +91,9 @@ func (t *taskService) Delete(ctx context.Context, req *yardmasterv1.TaskServiceD
 			return nil, t.s.fail("read a finished task", err)
 		case task.Finished != nil:
 			c.Items[i] = scheduler.DeleteItem{ID: id, Gen: task.Finished.GetGen(), Found: true}
+			seen[i] = true
+		default:
+			seen[i] = true
 		}
 	}
 	items, err := t.act(ctx, "delete tasks", scheduler.Command{Op: scheduler.OpDelete, Delete: c})
@@ -91,8 +101,12 @@ func (t *taskService) Delete(ctx context.Context, req *yardmasterv1.TaskServiceD
 		return nil, err
 	}
 	out := &yardmasterv1.TaskServiceDeleteResponse{}
-	for _, item := range items {
-		out.Results = append(out.Results, &yardmasterv1.TaskResult{TaskId: uint64(item.ID), Code: yardmasterv1.TaskResult_Code(item.Code)})
+	for i, item := range items {
+		code := item.Code
+		if code == scheduler.ItemNotFound && seen[i] {
+			code = scheduler.ItemNotTerminal // it lived when it was read and has ended since, or was retried and died again
+		}
+		out.Results = append(out.Results, &yardmasterv1.TaskResult{TaskId: uint64(item.ID), Code: yardmasterv1.TaskResult_Code(code)})
 	}
 	return out, nil
 }
