@@ -26,11 +26,14 @@ type scribe struct {
 	groups   []*histTask            // guarded by mu, as all below; by number
 	granted  map[uint64]*lent       // by token
 	outcomes map[outcomeKey]*histOp // as long as the worker's process lives
-	late     struct{ sent, refused, accepted, open int }
-	grants   int
-	runs     int // handlers that began
-	ended    int
-	problems []string
+	told     tally
+}
+
+// tally is what is counted beside the operations.
+type tally struct {
+	grants, began, ended          int // as workers told; grants: those repeated after a break of a stream too
+	late, refused, accepted, open int // late outcomes: in all, and how they were answered
+	problems                      []string
 }
 
 // lent is a token as workers told of it.
@@ -103,8 +106,8 @@ func (s *scribe) problem(format string, args ...any) {
 
 // found notes a problem. The caller holds mu.
 func (s *scribe) found(format string, args ...any) {
-	if len(s.problems) < problemsMax {
-		s.problems = append(s.problems, fmt.Sprintf(format, args...))
+	if len(s.told.problems) < problemsMax {
+		s.told.problems = append(s.told.problems, fmt.Sprintf(format, args...))
 	}
 }
 
@@ -122,12 +125,12 @@ func (s *scribe) take(number int, list []told) {
 		case "grant":
 			s.grant(number, &x, at)
 		case "began":
-			if s.runs++; l.began {
+			if s.told.began++; l.began {
 				s.found("task %d: token %d began twice", x.Task, x.Token)
 			}
 			l.began = true
 		case "ended":
-			s.ended++
+			s.told.ended++
 		case "sent":
 			key := outcomeKey{x.Session, x.Seq}
 			if s.outcomes[key] == nil { // else it is sent again on a new stream: the same operation
@@ -149,7 +152,7 @@ func (s *scribe) take(number int, list []told) {
 
 // grant notes a lease. One that is granted again, after a break of the stream, is known. The caller holds mu.
 func (s *scribe) grant(number int, x *told, at int64) {
-	s.grants++
+	s.told.grants++
 	if l := s.granted[x.Token]; l != nil {
 		if l.worker != number || l.task != x.Task {
 			s.found("token %d was given to worker %d for task %d, and to worker %d for task %d", x.Token, l.worker, l.task, number, x.Task)
@@ -206,27 +209,30 @@ func (s *scribe) history() []histTask {
 
 // countLate counts the outcomes that were sent when the worker's token was over already, as an answer to somebody had shown
 // before: a higher token was received, or the task was told to have ended. None of them may have been accepted.
-func (s *scribe) countLate(list []histTask) {
+func (s *scribe) countLate(list []histTask) tally {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := range list {
 		h := &list[i]
 		for j := range h.Ops {
 			if op := &h.Ops[j]; op.Kind == histOutcome && s.over(h, op) {
-				s.late.sent++
+				s.told.late++
 				switch op.Answer {
 				case histFenced, histGone:
-					s.late.refused++
+					s.told.refused++
 				case histOpen:
-					s.late.open++
+					s.told.open++
 				default:
-					s.late.accepted++
+					s.told.accepted++
 					s.found("task %d: the late outcome of token %d was %s", op.Task, op.Token, op.Answer)
 				}
 			}
 		}
 	}
+	return s.told
 }
 
-// over: before the outcome was sent somebody had been answered what its token can't be current after.
+// over: before the outcome was sent somebody had been answered what its token can't be current after. The caller holds mu.
 func (s *scribe) over(h *histTask, late *histOp) bool {
 	received := s.granted[late.Token].received
 	return slices.ContainsFunc(h.Ops, func(op histOp) bool {

@@ -226,7 +226,7 @@ func (x *chronicle) settle() {
 // report has the history checked and prints what it was.
 func (x *chronicle) report() {
 	list := x.s.history()
-	x.s.countLate(list)
+	n := x.s.countLate(list)
 	dir := os.Getenv("YARD_KEEP")
 	if dir == "" {
 		dir = os.TempDir()
@@ -243,7 +243,7 @@ func (x *chronicle) report() {
 	if len(v.files) == 0 {
 		os.RemoveAll(dir)
 	}
-	for _, p := range x.s.problems {
+	for _, p := range n.problems {
 		x.t.Error(p)
 	}
 	open, stored := 0, 0
@@ -253,16 +253,15 @@ func (x *chronicle) report() {
 		}
 		open += count(list[i].Ops, func(op *histOp) bool { return op.Answer == histOpen })
 	}
-	late := &x.s.late
 	fmt.Printf("history: %d operations (%s), %d of them unanswered, on %d tasks in %d partitions, up to %d at once on one task, %d tasks at a time; "+
-		"%d runs; late outcomes: %d = %d fenced or gone + %d unanswered; faults: %s; %d illegal, %d unknown (checked in %s); seed %d\n",
-		v.ops, kindsOf(list), open, stored, v.tasks, v.most, groupsAtOnce, x.s.runs, late.sent, late.refused, late.open, byName(x.faults),
+		"%d grants received, %d handlers began, %d ended; late outcomes: %d = %d fenced or gone + %d unanswered; faults: %s; %d illegal, %d unknown (checked in %s); seed %d\n",
+		v.ops, kindsOf(list), open, stored, v.tasks, v.most, groupsAtOnce, n.grants, n.began, n.ended, n.late, n.refused, n.open, byName(x.faults),
 		v.illegal, v.unknown, time.Since(began).Round(10*time.Millisecond), x.seed)
 	if v.illegal+v.unknown > 0 {
 		x.t.Errorf("%d histories are illegal, %d unknown; see\n%s", v.illegal, v.unknown, strings.Join(v.files, "\n"))
 	}
-	if late.accepted != 0 || late.sent != late.refused+late.open {
-		x.t.Errorf("late outcomes: %+v", *late)
+	if n.accepted != 0 || n.late != n.refused+n.open {
+		x.t.Errorf("late outcomes: %+v", n)
 	}
 	if v.most < historyHands || stored == 0 || len(x.faults) < 6 {
 		x.t.Errorf("the run shows nothing: %+v, %d tasks, faults %v", v, stored, x.faults)
