@@ -117,7 +117,8 @@ func (s *scribe) take(number int, list []told) {
 	at := s.now()
 	for _, x := range list {
 		l := s.granted[x.Token]
-		if l == nil && x.What != "grant" && x.What != "answered" {
+		unseen := l == nil && x.What == "sent" && x.Word == histInterrupted // so a worker answers the Cancel of a lease that never came
+		if l == nil && x.What != "grant" && x.What != "answered" && !unseen {
 			s.found("worker %d %s for token %d, of which it was not told", number, x.What, x.Token)
 			continue
 		}
@@ -134,7 +135,7 @@ func (s *scribe) take(number int, list []told) {
 		case "sent":
 			key := outcomeKey{x.Session, x.Seq}
 			if s.outcomes[key] == nil { // else it is sent again on a new stream: the same operation
-				s.outcomes[key] = &histOp{Kind: histOutcome, Client: number, Call: at, Task: x.Task, Token: x.Token, Reported: x.Word}
+				s.outcomes[key] = &histOp{Kind: histOutcome, Client: number, Call: at, Task: x.Task, Token: x.Token, Reported: x.Word, Unseen: unseen}
 			}
 		case "answered":
 			op := s.outcomes[outcomeKey{x.Session, x.Seq}]
@@ -195,14 +196,26 @@ func (s *scribe) history() []histTask {
 		list[i] = *h
 		list[i].Ops = slices.Clone(h.Ops[1:])
 	}
-	for _, op := range s.outcomes {
-		h := &list[s.granted[op.Token].group]
-		h.Ops = append(h.Ops, *op)
-	}
 	for _, l := range s.granted {
 		if h := &list[l.group]; h.ID == 0 {
 			h.ID = l.task // its submit's answer was lost
 		}
+	}
+	groups := map[uint64]int{}
+	for i := range list {
+		for _, op := range list[i].Ops {
+			if op.Answer != histOpen {
+				groups[op.Task] = i
+			}
+		}
+	}
+	for _, op := range s.outcomes {
+		group, ok := groups[op.Task]
+		if !ok {
+			s.found("an outcome for task %d, of which nobody was told", op.Task)
+			continue
+		}
+		list[group].Ops = append(list[group].Ops, *op)
 	}
 	return list
 }
@@ -215,7 +228,7 @@ func (s *scribe) countLate(list []histTask) tally {
 	for i := range list {
 		h := &list[i]
 		for j := range h.Ops {
-			if op := &h.Ops[j]; op.Kind == histOutcome && s.over(h, op) {
+			if op := &h.Ops[j]; op.Kind == histOutcome && !op.Unseen && s.over(h, op) {
 				s.told.late++
 				switch op.Answer {
 				case histFenced, histGone:

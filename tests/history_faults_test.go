@@ -102,6 +102,11 @@ func histCases() []histCase {
 func histCallCases() []histCase {
 	var s story
 	return []histCase{
+		{"a lease that never came is answered for", true, false, 0, seq(s.submit(1), s.do(histCancel, histRequested),
+			histOp{Kind: histOutcome, Answer: histAccepted, Task: 1, Token: 7, Reported: histInterrupted, Unseen: true},
+			s.await(histCancelled, 0, 0))},
+		{"a stale lease that never came is answered for", false, false, 0, seq(s.submit(1), s.grant(9, 1, 0), s.do(histCancel, histRequested),
+			s.asked(9), histOp{Kind: histOutcome, Answer: histAccepted, Task: 1, Token: 7, Reported: histInterrupted, Unseen: true})},
 		{"Await and Get disagree", false, false, 0, seq(s.submit(1), s.do(histCancel, histDone), s.await(histSucceeded, 7, 1))},
 		{"Await names another's token", false, false, 0, seq(s.submit(1), s.grant(7, 1, 0), s.grant(9, 1, 0),
 			s.outcome(9, histSucceeded, histAccepted), s.await(histSucceeded, 7, 1))},

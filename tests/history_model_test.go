@@ -69,6 +69,7 @@ type histOp struct {
 	Force    bool   `json:",omitempty"` // cancel
 	Lost     bool   `json:",omitempty"` // get, await: the task is a dead letter because its worker was lost
 	Reported string `json:",omitempty"` // outcome
+	Unseen   bool   `json:",omitempty"` // outcome: of a lease that the worker never received; it was asked to stop it
 }
 
 // histTask is all that was done to what should be one task: the operations of a partition.
@@ -219,6 +220,9 @@ func grantStep(s histState, op *histOp) []histState {
 // outcome is accepted iff its token is the current one.
 func (h *histTask) outcome(s histState, op *histOp) []histState {
 	current := s.phase == histLeased && s.token == op.Token
+	if told := s.phase == histLeased && s.token != 0; op.Unseen && op.Answer == histAccepted && s.live() && !told && op.Token > s.top {
+		s, current = s.lease(op.Token), true // nobody else has told of the grant
+	}
 	switch op.Answer {
 	case histFenced:
 		return only(s, s.live() && !current)
