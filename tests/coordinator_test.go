@@ -50,9 +50,13 @@ func (c *coordinator) launch() {
 	if err := os.Remove(c.file); err != nil && !os.IsNotExist(err) {
 		c.t.Fatal(err)
 	}
-	argv := append([]string{program("coordinator"), "--data-dir", c.data, "--listen", c.addr, "--admin-listen", "",
+	c.proc = start(c.t, "coordinator", nil, c.argv()...)
+}
+
+// argv is the command line of a start.
+func (c *coordinator) argv() []string {
+	return append([]string{program("coordinator"), "--data-dir", c.data, "--listen", c.addr, "--admin-listen", "",
 		"--address-file", c.file, "--log-segment-bytes", "131072", "--disk-reserve", "1"}, c.flags...)
-	c.proc = start(c.t, "coordinator", nil, argv...)
 }
 
 // start launches it and waits until it serves.
