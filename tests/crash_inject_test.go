@@ -54,7 +54,13 @@ var (
 	callsSync  = callKind{"sync", []uint32{unix.SYS_FSYNC, unix.SYS_FDATASYNC}}
 	callsWrite = callKind{"write", []uint32{unix.SYS_WRITE, unix.SYS_PWRITE64}}
 	callsSize  = callKind{"size", []uint32{unix.SYS_FTRUNCATE, unix.SYS_FALLOCATE}}
+	callsAll   = callKind{"any", slices.Concat(callsSync.numbers, callsWrite.numbers, callsSize.numbers)}
 )
+
+// has reports whether a call is of the kind.
+func (k callKind) has(c call) bool {
+	return slices.ContainsFunc(k.numbers, func(nr uint32) bool { return callNames[nr] == c.name })
+}
 
 var callNames = map[uint32]string{
 	unix.SYS_FSYNC: "fsync", unix.SYS_FDATASYNC: "fdatasync", unix.SYS_WRITE: "write", unix.SYS_PWRITE64: "pwrite64",

@@ -60,6 +60,7 @@ type killing struct {
 	names  []string // of crew
 	load   *load
 	front  *proxy // a submitter and a worker are behind it
+	runs   string // the file into which the exec handlers' program notes its runs
 	kills  []*fallen
 	stalls sync.WaitGroup
 }
@@ -75,17 +76,7 @@ func TestKill(t *testing.T) {
 	kills := int(setting(t, "YARD_KILLS", killsDefault))
 	seed := setting(t, "YARD_SEED", uint64(time.Now().UnixNano()))
 	fmt.Printf("kill test: %d kills of the coordinator, %d of workers; replay the moments with YARD_SEED=%d\n", kills, kills, seed)
-	k := &killing{t: t, rng: rand.New(rand.NewPCG(seed, 2)), book: startLedger(t), crew: map[string]*crewMember{}}
-	k.c = startCoordinator(t, "--session-ttl", "2s")
-	runs := filepath.Join(workDir(t), "exec-runs")
-	k.front = startProxy(t, k.c.addr)
-	k.hire("sdk-1", k.sdk("sdk-1", k.front.addr))
-	k.hire("sdk-2", k.sdk("sdk-2", k.c.addr))
-	k.hire("exec-1", k.exec("exec-1", runs))
-
-	k.load = startLoad(t, []string{k.front.addr, k.c.addr, k.c.addr}, k.book, seed)
-	t.Cleanup(k.stalls.Wait)
-	eventually(t, "the load runs", func() bool { return k.load.done.Load() > 100 })
+	k := startKilling(t, seed)
 	for i, victim := range k.plan(kills) {
 		pass(t.Context(), time.Duration(k.rng.Int64N(int64(killPauseMax))))
 		if i%stallEvery == 0 {
@@ -93,6 +84,31 @@ func TestKill(t *testing.T) {
 		}
 		k.killOne(victim)
 	}
+	v, records, after := k.end()
+	k.report(&v, records, after)
+}
+
+// startKilling starts the coordinator, the workers and the load.
+func startKilling(t *testing.T, seed uint64) *killing {
+	t.Helper()
+	k := &killing{t: t, rng: rand.New(rand.NewPCG(seed, 2)), book: startLedger(t), crew: map[string]*crewMember{}}
+	k.c = startCoordinator(t, "--session-ttl", "2s")
+	k.runs = filepath.Join(workDir(t), "exec-runs")
+	k.front = startProxy(t, k.c.addr)
+	k.hire("sdk-1", k.sdk("sdk-1", k.front.addr))
+	k.hire("sdk-2", k.sdk("sdk-2", k.c.addr))
+	k.hire("exec-1", k.exec("exec-1", k.runs))
+
+	k.load = startLoad(t, []string{k.front.addr, k.c.addr, k.c.addr}, k.book, seed)
+	t.Cleanup(k.stalls.Wait)
+	eventually(t, "the load runs", func() bool { return k.load.done.Load() > 100 })
+	return k
+}
+
+// end ends the load, stops the coordinator in order, and has the judge look at what it says after another start.
+func (k *killing) end() (verdict, []record, []*client.Outcome) {
+	t := k.t
+	t.Helper()
 	k.stalls.Wait()
 	k.stall(k.names[k.rng.IntN(2)]) // with no kill to give its session another TTL
 	k.stalls.Wait()
@@ -110,12 +126,12 @@ func TestKill(t *testing.T) {
 	after := outcomesBy(t, cl, k.load.acked())
 	sameOutcomes(t, before, after)
 
-	records := append(k.book.records(), execRuns(t, runs)...)
+	records := append(k.book.records(), execRuns(t, k.runs)...)
 	v := judge(records, after, listIDs(t, cl))
 	for _, p := range v.problems {
 		t.Error(p)
 	}
-	k.report(&v, records, after)
+	return v, records, after
 }
 
 // hire starts a worker.
@@ -174,12 +190,7 @@ func (k *killing) killOne(name string) {
 		pass(k.t.Context(), unansweredFor)
 		k.c.proc.kill()
 		f.at = time.Now()
-		k.front.cut()
-		k.front.restore()
-		watch := k.load.watch(func(out *client.Outcome) bool { return out.FinishTime.After(f.at) })
-		k.c.start()
-		f.serving = time.Since(f.at)
-		f.first = received(k.t, "the first task after a kill of the coordinator", watch).Sub(f.at)
+		k.revive(f)
 		return
 	}
 	w := k.crew[name]
@@ -189,6 +200,17 @@ func (k *killing) killOne(name string) {
 	watch := k.load.watch(func(out *client.Outcome) bool { return out.Worker == name && out.FinishTime.After(f.at) })
 	w.proc = w.start()
 	f.first = received(k.t, "the first task of "+name+" after its kill", watch).Sub(f.at)
+}
+
+// revive starts the coordinator again at once after its kill, and waits until it is back at work.
+func (k *killing) revive(f *fallen) {
+	k.t.Helper()
+	k.front.cut()
+	k.front.restore()
+	watch := k.load.watch(func(out *client.Outcome) bool { return out.FinishTime.After(f.at) })
+	k.c.start()
+	f.serving = time.Since(f.at)
+	f.first = received(k.t, "the first task after a kill of the coordinator", watch).Sub(f.at)
 }
 
 // report prints the figures.
