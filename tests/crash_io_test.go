@@ -88,6 +88,7 @@ func TestCrashIO(t *testing.T) {
 			for _, n := range chosen(rng, most, (budget+len(ioSweeps)-1)/len(ioSweeps)) {
 				t.Run(fmt.Sprintf("%s/%d", s, n), func(t *testing.T) {
 					t.Parallel()
+					ownTrial(t)
 					x.try(t, s, n)
 				})
 			}
@@ -241,7 +242,7 @@ func (x *ioLab) try(t *testing.T, s ioSeries, nth int) {
 	for _, p := range rest {
 		received(t, "the rest of the work", w.do(p))
 	}
-	acked := w.judge(c.client())
+	acked := w.judge(c.client(), true)
 	if code := c.stop(); code != exitClean {
 		t.Errorf("the next coordinator's orderly stop: exit code %d", code)
 	}

@@ -26,6 +26,13 @@ type work struct {
 	errs    []error  // guarded by mu: of submits and awaits, which should have none
 }
 
+// ownTrial lets a case have a trial of its own, so that the end of one's process isn't the end of all.
+func ownTrial(t *testing.T) {
+	ctx, end := context.WithCancelCause(context.Background())
+	trials.Store(t.Name(), &trial{ctx, end})
+	t.Cleanup(func() { trials.Delete(t.Name()); end(nil) })
+}
+
 // workPart is how much of it there is at a time.
 type workPart struct {
 	submitters, batches int // batches of each submitter
@@ -41,7 +48,8 @@ type workersOver struct{ sync.WaitGroup }
 func (o *workersOver) startWork(t *testing.T, addr string) *work {
 	t.Helper()
 	x := &work{t: t, addr: addr}
-	w, err := worker.New(worker.Config{Coordinators: []string{addr}, Name: "in-process", Slots: 16, DrainTimeout: -1})
+	w, err := worker.New(worker.Config{Coordinators: []string{addr}, Name: "in-process", Slots: 16, DrainTimeout: -1,
+		Labels: map[string]string{"side": "yes"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,15 +118,19 @@ func (x *work) batch(ctx context.Context, cl *client.Client, rng *rand.Rand, p w
 }
 
 // judge holds what the coordinator says in the end against what submitters and worker were told, and returns how many tasks
-// were acknowledged. It reports problems as errors of the test.
-func (x *work) judge(cl *client.Client) int {
+// were acknowledged. It reports problems as errors of the test. alone: the coordinator has no other tasks.
+func (x *work) judge(cl *client.Client, alone bool) int {
 	x.t.Helper()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, err := range x.errs {
 		x.t.Errorf("a submitter: %v", err)
 	}
-	v := judge(x.records, outcomes(x.t, cl, x.ids), listIDs(x.t, cl))
+	var listed []uint64
+	if alone {
+		listed = listIDs(x.t, cl)
+	}
+	v := judge(x.records, outcomes(x.t, cl, x.ids), listed)
 	for _, p := range v.problems {
 		x.t.Error(p)
 	}
