@@ -275,9 +275,6 @@ func playInjected() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
-		return strings.HasPrefix(kv, roleVariable+"=") || strings.HasPrefix(kv, rolesVariable+"=")
-	})
 	runtime.LockOSThread() // the filter is this thread's, and that of what it becomes
 	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
@@ -295,9 +292,7 @@ func playInjected() int {
 	if err := unix.Sendmsg(sock, []byte{0}, unix.UnixRights(listener), nil, 0); err != nil {
 		return 1
 	}
-	err = syscall.Exec(part.Argv[0], part.Argv, env)
-	fmt.Fprintln(os.Stderr, "exec:", err)
-	return 1
+	return become(part.Argv)
 }
 
 // filterCalls installs a filter that hands calls to whoever has the descriptor that it returns.
