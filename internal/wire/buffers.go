@@ -8,6 +8,8 @@ import (
 const (
 	tierLeast = 10 // 1 KiB: gRPC doesn't pool less
 	tierMost  = 23 // 8 MiB: more than a server accepts
+
+	otherBytesMax = 32 << 10 // the largest message that gRPC's own pool has a fitting size for, or nearly so
 )
 
 // buffers is the memory of messages on their way. gRPC's own pool knows no size between 32 KiB and 1 MiB and clears the

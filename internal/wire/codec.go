@@ -4,6 +4,7 @@ import (
 	"google.golang.org/grpc/encoding"
 	standard "google.golang.org/grpc/encoding/proto" // registers gRPC's own codec
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 )
@@ -23,9 +24,30 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 	w := takeWriter()
 	defer w.release()
 	if !w.encode(v) {
-		return c.generated.Marshal(v)
+		return c.marshalOther(v)
 	}
 	return mem.BufferSlice{mem.Copy(w.message(), &buffers)}, nil
+}
+
+// marshalOther has the generated code encode a message, into a buffer of ours if it is large: in gRPC's it would hold 1 MiB
+// for as long as its receiver doesn't read, which a hundred watchers that don't read made 200 MiB.
+func (c Codec) marshalOther(v any) (mem.BufferSlice, error) {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return c.generated.Marshal(v)
+	}
+	size := proto.Size(m)
+	if size <= otherBytesMax {
+		return c.generated.Marshal(v)
+	}
+	buf := buffers.Get(size)
+	data, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend((*buf)[:0], m)
+	if err != nil {
+		buffers.Put(buf)
+		return nil, err
+	}
+	*buf = data
+	return mem.BufferSlice{mem.NewBuffer(buf, &buffers)}, nil
 }
 
 // Unmarshal decodes a message. Errors are those of the generated code. v keeps nothing of data.
