@@ -27,7 +27,7 @@ import (
 const (
 	memoryBytes          = 256 << 20
 	memorySessions       = 1000
-	memoryTasksDefault   = 20_000 // of each half: before all connections are cut, and after
+	memoryTasksDefault   = 5000 // of each half: before all connections are cut, and after
 	memoryWatchers       = 100
 	memoryAwaits         = 100
 	memoryBatch          = 500
@@ -42,11 +42,17 @@ func TestCrashMemory(t *testing.T) {
 	tasks := int(setting(t, "YARD_MEMORY_TASKS", memoryTasksDefault))
 	began := time.Now()
 	cage, admin := newCage(t, memoryBytes), steadyAddress(t)
-	c := newCoordinator(t, "--session-ttl", "1m", "--admin-listen", admin, "--log-level", "warn")
+	c := newCoordinator(t, "--session-ttl", "1m", "--admin-listen", admin, "--log-level", "warn",
+		"--log-segment-bytes", "67108864")
 	c.launchCaged(cage)
 	eventually(t, "the coordinator serves", c.serves)
 	c.proc.lives()
 	cl := c.client()
+	t.Cleanup(func() {
+		if use, how := cage.usage(c.proc.pid()); use.killed > 0 {
+			t.Errorf("the coordinator was killed for its memory (%s)", how)
+		}
+	})
 	submit(t, cl, client.Task{Kind: "first"})
 	base := scrape(t, admin)
 
