@@ -11,7 +11,7 @@ BUF      := $(GO) tool -modfile=tools/buf/go.mod buf
 LINT     := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 BASELINE := proto/baseline.binpb
 
-# Extra flags for go test in test, race and e2e: make test TESTFLAGS=-count=1
+# Extra flags for go test in test, race, e2e and crash: make test TESTFLAGS=-count=1
 TESTFLAGS ?=
 # How long make fuzz spends on each fuzz target.
 FUZZTIME ?= 10s
@@ -54,6 +54,18 @@ race: ## Run the tests under the race detector (needs a C compiler)
 e2e: build ## Run the tests with real programs: kills, stalls, broken connections
 	CGO_ENABLED=0 $(GO) test -tags=e2e -count=1 $(TESTFLAGS) ./tests/...
 
+.PHONY: crash
+crash: build ## Run the crash lab: kills, failing disks, flipped bits, limits (90 s; root for all of it)
+	CGO_ENABLED=0 $(GO) test -tags=e2e,crash -count=1 -v -run '^TestCrash' $(TESTFLAGS) ./tests/... | grep -v -e '^=== ' -e '^    --- PASS'
+
+# The budgets of make crash-long, as tests/doc.go lists them: 500 kills of the
+# coordinator and 500 of workers, every I/O call of the scene failing, and so on.
+CRASH_LONG ?= YARD_CRASH_KILLS=500 YARD_FAULTS=100000 YARD_DISK_ROUNDS=20 YARD_FLIPS=20 YARD_MEMORY_TASKS=50000 YARD_HALF_OPEN=1
+
+.PHONY: crash-long
+crash-long: ## Run the crash lab with large budgets: about 35 minutes; CRASH_LONG="YARD_CRASH_KILLS=200" for others
+	$(CRASH_LONG) $(MAKE) crash TESTFLAGS="-timeout=3h $(TESTFLAGS)"
+
 .PHONY: fuzz
 fuzz: ## Fuzz every fuzz target for FUZZTIME (10s)
 	@grep -rHoE --include='*_test.go' '^func Fuzz\w+' . | sort | while IFS=: read -r file match; do \
@@ -75,7 +87,7 @@ bench-plot: ## Draw what make bench measured last, into bench/plots
 
 .PHONY: vet
 vet: ## Run go vet, end-to-end tests included
-	CGO_ENABLED=0 $(GO) vet -tags=e2e ./...
+	CGO_ENABLED=0 $(GO) vet -tags=e2e,crash ./...
 
 .PHONY: lint
 lint: ## Run the linters of .golangci.yml

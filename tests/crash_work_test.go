@@ -46,10 +46,15 @@ type workersOver struct{ sync.WaitGroup }
 
 // startWork starts the worker. Its tasks' kind is "note".
 func (o *workersOver) startWork(t *testing.T, addr string) *work {
+	return o.startLabelled(t, addr, map[string]string{"side": "yes"})
+}
+
+// startLabelled is startWork with labels of the worker.
+func (o *workersOver) startLabelled(t *testing.T, addr string, labels map[string]string) *work {
 	t.Helper()
 	x := &work{t: t, addr: addr}
 	w, err := worker.New(worker.Config{Coordinators: []string{addr}, Name: "in-process", Slots: 16, DrainTimeout: -1,
-		Labels: map[string]string{"side": "yes"}})
+		Labels: labels})
 	if err != nil {
 		t.Fatal(err)
 	}

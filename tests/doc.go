@@ -18,4 +18,16 @@
 //	YARD_KILLS   kills of the coordinator, and of workers, in the kill test; default 5
 //	YARD_SEED    replays the moments and victims of a test that kills at random, which prints its seed
 //	YARD_KEEP    a directory for the data and logs of processes, kept after the run
+//
+// The crash lab's tests (`make crash`, build tag crash, functions TestCrash…) each print one line with what they did and
+// found. Their budgets are small by default, and large with `make crash-long`:
+//
+//	YARD_CRASH_KILLS    kills of the coordinator, and of workers; default 10
+//	YARD_FAULTS         system calls that are made to fail, one a case; default 18; more than there are: every one
+//	YARD_DISK_ROUNDS    small disks that are filled; default 1
+//	YARD_FLIPS          flipped bits in each bucket of the checkpoint, and four times as many in the log; default 1
+//	YARD_MEMORY_TASKS   tasks before and after the cut of all connections, under the memory limit; default 5,000
+//	YARD_HALF_OPEN      1: a half-open watcher too, which takes 18 s; default 0
+//
+// Small disks and the memory limit need root; without it the one test skips, the other has GOMEMLIMIT in place of a limit.
 package tests
