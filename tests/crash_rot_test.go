@@ -97,7 +97,9 @@ func (x *rotLab) prepare(t *testing.T) {
 	}
 	w.kill() // its two leases stay: the TTL is long
 	checkpointed(t, cl)
-	x.logged = submit(t, cl, repeated(client.Task{Kind: "note", Queue: "side", Payload: make([]byte, 500)}, 20)...)
+	for range 20 {
+		x.logged = append(x.logged, submit(t, cl, client.Task{Kind: "note", Queue: "side", Payload: make([]byte, 500)})...)
+	}
 	x.pending = append(x.pending, x.logged...)
 	c.proc.kill()
 	x.data = c.data
@@ -225,8 +227,9 @@ func fileSum(t *testing.T, data string) [32]byte {
 	return sha256.Sum256(text)
 }
 
-// wantConfined holds that all goes on but for the tasks whose row is damaged: those from key on, before next.
-func (x *rotLab) wantConfined(t *testing.T, c *coordinator, bucket string, key, next uint64) {
+// wantConfined holds that all goes on but for the tasks whose row is damaged: those from key on, before next. Without a
+// bucket the log is damaged: then its end may be missing, of which it returns how many tasks that are.
+func (x *rotLab) wantConfined(t *testing.T, c *coordinator, bucket string, key, next uint64) (lost int) {
 	t.Helper()
 	c.proc.lives()
 	hit := func(id uint64) bool { return id >= key && id < next }
@@ -236,7 +239,15 @@ func (x *rotLab) wantConfined(t *testing.T, c *coordinator, bucket string, key, 
 	}
 	w := x.over.startLabelled(t, c.addr, labels)
 	cl := c.client()
+	log := bucket == ""
 	for i, out := range outcomes(t, cl, work) {
+		if log && out.Lost != nil && slices.Contains(x.logged, work[i]) {
+			lost++ // nothing behind it may be there: below
+			continue
+		}
+		if lost > 0 {
+			t.Errorf("task %d is there, and %d before it are lost", work[i], lost)
+		}
 		if out.Err() != nil || string(out.Result) != fmt.Sprintf("%d/%d", work[i], out.Token) {
 			t.Errorf("task %d, which wasn't hit, ended %+v", work[i], out)
 		}
@@ -254,10 +265,12 @@ func (x *rotLab) wantConfined(t *testing.T, c *coordinator, bucket string, key, 
 	if code := c.stop(); code != exitClean {
 		t.Errorf("orderly stop: exit code %d", code)
 	}
+	return lost
 }
 
-// log flips a bit somewhere in what the log's segments hold. The start is refused, or nothing is lost: of a bit that
-// stands in the file's unused rest, or in entries that the checkpoint has.
+// log flips a bit somewhere in what the log's segments hold. The start is refused; or nothing is lost, since the checkpoint
+// has the entry; or the log ends before it: damage in its last append looks like one that a crash has torn, and what
+// raft-wal finds behind a damaged head of an entry it can't read. What is lost is the log's end, without a gap.
 func (x *rotLab) log(t *testing.T, rng *rand.Rand) {
 	c := x.copied(t)
 	files, err := filepath.Glob(filepath.Join(c.data, "raft", "wal", "*.wal"))
@@ -285,6 +298,10 @@ func (x *rotLab) log(t *testing.T, rng *rand.Rand) {
 		x.came("starts refused for the log")
 		return
 	}
-	x.wantConfined(t, c, "", 0, 0)
+	if lost := x.wantConfined(t, c, "", 0, 0); lost > 0 {
+		t.Logf("the log's end is lost, %d tasks", lost)
+		x.came("starts without the log's end")
+		return
+	}
 	x.came("bits of the log without effect")
 }

@@ -23,6 +23,7 @@ const (
 	slowWatchers  = 20
 	slowEvents    = 130_000 // tasks submitted, each with an event at least: more than the 100,000 that are kept
 	slowPause     = time.Millisecond
+	slowBatch     = 1000
 	slowAwaited   = 8000                                 // tasks whose outcomes an await stream doesn't read: more than a stream holds
 	slowBlocked   = 8 * time.Second                      // beyond the 5 s after which a stream that doesn't read is ended
 	slowHalfOpen  = 18 * time.Second                     // beyond the 10 s and 5 s of keepalive
@@ -91,8 +92,8 @@ func TestCrashWatchers(t *testing.T) {
 		}
 	}
 	load := time.Now()
-	for range slowEvents / memoryBatch {
-		submit(t, cl, repeated(client.Task{Kind: "nobody"}, memoryBatch)...)
+	for range slowEvents / slowBatch {
+		submit(t, cl, repeated(client.Task{Kind: "nobody"}, slowBatch)...)
 	}
 	rate := float64(slowEvents) / time.Since(load).Seconds()
 	received(t, "work beside them", w.do(workPart{2, 20, 8, 512, 3}))
