@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	slowWatchers  = 20
+	slowWatchers  = 8
 	slowEvents    = 130_000 // tasks submitted, each with an event at least: more than the 100,000 that are kept
 	slowPause     = time.Millisecond
 	slowBatch     = 1000
