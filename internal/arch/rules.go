@@ -232,10 +232,10 @@ func wireBelow(f *File) []Violation {
 }
 
 // mayTellTime reports whether a file may read the clock and draw randomness:
-// the engine's clock, the SDKs, the programs, tests and benchmarks.
+// the engine's clock, the SDKs, the programs, tests, benchmarks and tools.
 func mayTellTime(f *File) bool {
 	return f.isTest() || f.Path == "internal/engine/clock.go" ||
-		f.within("client", "worker", "cmd", "tests", "bench")
+		f.within("client", "worker", "cmd", "tests", "bench", "tools")
 }
 
 // clock keeps readings of the clock to the few who may. Timers and contexts

@@ -4,9 +4,7 @@ import (
 	"reflect"
 	"testing"
 
-	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
-	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 )
 
@@ -127,21 +125,4 @@ func TestBodiesAreCopied(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Error("the batch has changed with the entry")
 	}
-}
-
-func FuzzDecodeEntry(f *testing.F) {
-	data, err := (&encoder{}).entry(&scheduler.Batch{Logic: 1, Now: 2, Commands: []scheduler.Command{
-		{Op: scheduler.OpSubmit, Submit: benchSubmit(2, 3)}, {Op: scheduler.OpTick},
-		{Op: scheduler.OpOutcomes, Outcomes: &scheduler.Outcomes{List: []scheduler.Outcome{{Token: 1, Task: 2, Kind: 3, Detail: []byte{8, 1}}}}},
-	}}, identity{1, 1})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(data)
-	other, err := proto.Marshal(&storagev1.Entry{Logic: 2, Commands: []*storagev1.Command{{Op: 19, Args: &storagev1.Command_Forget{Forget: &storagev1.Forget{}}}}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(other)
-	f.Fuzz(func(t *testing.T, data []byte) { agree(t, &decoder{}, data) })
 }

@@ -315,18 +315,3 @@ func TestSaveRefuses(t *testing.T) {
 		}
 	}
 }
-
-func FuzzDecode(f *testing.F) {
-	f.Add(uint8(scheduler.TableTasks), uint64(1), []byte{0x78, 3})
-	f.Fuzz(func(t *testing.T, table uint8, key uint64, data []byte) {
-		var c codec
-		var row scheduler.Row
-		if c.decode(scheduler.Table(table), key, data, &row) != nil || key == 0 {
-			return
-		}
-		// What can be read can be written.
-		if _, err := c.append(nil, &row); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
