@@ -48,7 +48,7 @@ func (a *attempts) add(data []byte) error {
 			a.list = append(a.list, attempt)
 		case field == attemptsEarlier && kind == protowire.VarintType:
 			v, _ := protowire.ConsumeVarint(body)
-			a.earlier = min(a.earlier+v, math.MaxUint32)
+			a.earlier = min(a.earlier+min(v, math.MaxUint32), math.MaxUint32)
 		}
 	}
 	return nil

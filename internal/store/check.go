@@ -42,12 +42,24 @@ func Check(dir string, progress func(done, total int)) (Report, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return Report{}, fmt.Errorf("there is no checkpoint %s: is %s the data directory?", path, dir)
 	}
+	if err := inspect(path, true); err != nil {
+		return unreadable(path, err)
+	}
 	db, err := openFile(path, fileOptions{lockWait: LockWaitMax, readOnly: true})
 	if err != nil {
 		return Report{}, err
 	}
 	r, err := checkFile(db, progress)
 	return r, errors.Join(err, db.Close())
+}
+
+// unreadable reports a file whose tree of pages is damaged: what the pages seem to say would only confuse.
+func unreadable(path string, err error) (Report, error) {
+	info, statErr := os.Stat(path)
+	if !errors.Is(err, ErrDamaged) || statErr != nil {
+		return Report{}, errors.Join(err, statErr)
+	}
+	return Report{Path: path, Bytes: info.Size(), Problems: []string{err.Error()}}, nil
 }
 
 // checkFile checks an open file.

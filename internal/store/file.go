@@ -77,6 +77,11 @@ func openFile(path string, o fileOptions) (*bbolt.DB, error) {
 		return nil, fmt.Errorf("%w: %s is empty or no file; restore a backup, or move it away to start with no tasks at all",
 			ErrNotCheckpoint, path)
 	}
+	if !o.readOnly { // Check looks closer
+		if err := inspect(path, false); err != nil {
+			return nil, fmt.Errorf("open checkpoint %s: %w", path, err)
+		}
+	}
 	if o.openFile == nil {
 		o.openFile = os.OpenFile
 	}

@@ -71,6 +71,7 @@ func FuzzDecode(f *testing.F) {
 func FuzzAttempts(f *testing.F) {
 	f.Add(someAttempts("a"), someAttempts("b", "c"))
 	f.Add([]byte(nil), someAttempts(slices.Repeat([]string{"x"}, AttemptsKept+3)...))
+	f.Add((&attempts{earlier: 5}).append(nil), (&attempts{earlier: 1<<64 - 1}).append(nil)) // more than can be counted
 	first, err := proto.Marshal(&storagev1.Attempt{Cause: 1, Attempt: 1, Token: 7})
 	if err != nil {
 		f.Fatal(err)

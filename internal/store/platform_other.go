@@ -9,3 +9,6 @@ func looksCached(*os.File, int64) bool { return false }
 
 // unlock does nothing here: the process's end gives up the lock.
 func unlock(*os.File) {}
+
+// inspect leaves the pages to bbolt here.
+func inspect(string, bool) error { return nil }
