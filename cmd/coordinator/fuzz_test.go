@@ -24,7 +24,9 @@ func FuzzFlags(f *testing.F) {
 		set := flagSet(c)
 		set.Usage = func() {}
 		err := settings.Apply(set, list, settings.Source{
-			LookupEnv: func(n string) (string, bool) { return value, n == "YARD_"+strings.ToUpper(strings.ReplaceAll(variable, "-", "_")) },
+			LookupEnv: func(n string) (string, bool) {
+				return value, n == "YARD_"+strings.ToUpper(strings.ReplaceAll(variable, "-", "_"))
+			},
 			ReadFile: func(path string) ([]byte, error) {
 				if path == "the-file" {
 					return []byte(file), nil

@@ -131,7 +131,11 @@ func sortedKeys(m map[string]yaml.Node) []string {
 func setNode(fs *pflag.FlagSet, name string, node *yaml.Node) error {
 	switch node.Kind {
 	case yaml.ScalarNode:
-		return fs.Set(name, node.Value)
+		value, err := text(node)
+		if err != nil {
+			return err
+		}
+		return fs.Set(name, value)
 	case yaml.SequenceNode:
 		if _, ok := fs.Lookup(name).Value.(pflag.SliceValue); !ok {
 			return errors.New("a list where one value is wanted")
@@ -140,13 +144,29 @@ func setNode(fs *pflag.FlagSet, name string, node *yaml.Node) error {
 			if item.Kind != yaml.ScalarNode {
 				return errors.New("a list of plain values is wanted")
 			}
-			if err := fs.Set(name, item.Value); err != nil {
+			value, err := text(item)
+			if err != nil {
+				return err
+			}
+			if err := fs.Set(name, value); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	return errors.New("a value or a list of values is wanted")
+}
+
+// text is a plain value as it stands in the file, but for bytes that are no text: of those base64 stands there, as Print
+// writes it.
+func text(node *yaml.Node) (value string, err error) {
+	if node.ShortTag() != "!!binary" {
+		return node.Value, nil
+	}
+	if err := node.Decode(&value); err != nil {
+		return "", fmt.Errorf("%q is no base64: write it as a plain text, or correct it", node.Value)
+	}
+	return value, nil
 }
 
 // Print writes the settings in force as a file that Apply reads.

@@ -19,8 +19,8 @@ var words = Words{
 }
 
 var (
-	unknownField = regexp.MustCompile(`^line (\d+): field (.+) not found in type (\S+)$`)
-	wrongType    = regexp.MustCompile("^line (\\d+): cannot unmarshal (!!\\w+)(?: (`.*`))? into (\\S+)$")
+	unknownField = regexp.MustCompile(`(?s)^line (\d+): field (.+) not found in type (\S+)$`)
+	wrongType    = regexp.MustCompile("(?s)^line (\\d+): cannot unmarshal (\\S+)(?: (`.*`))? into (\\S+)$")
 )
 
 // kinds are YAML's names of what stands in a file.
@@ -48,6 +48,8 @@ func YAMLError(err error, more Words) error {
 			got := m[3]
 			if kind, ok := kinds[m[2]]; ok {
 				got = strings.TrimSpace(kind + " " + got)
+			} else if !strings.HasPrefix(m[2], "!!") { // a tag of the file's own
+				got = strings.TrimSpace(m[2] + " " + got)
 			}
 			text = fmt.Sprintf("line %s: want %s, got %s", m[1], word(m[4]), got)
 		}

@@ -25,6 +25,9 @@ func TestYAMLErrorsAreOfTheFile(t *testing.T) {
 		"- a":                         "line 1: want the file, got a list",
 		"items: [{size: x}]":          "line 1: want a whole number, got a text `x`",
 		"items: [{args: {}}]":         "line 1: want a list of texts, got a mapping",
+		"items: !mine word":           "line 1: want a list of items, got !mine `word`",
+		"items: !mine {}":             "line 1: want a list of items, got !mine ``",
+		"items: \"two\\nlines\"":      "line 1: want a list of items, got a text `two\nlines`",
 		"items: [{name: a, name: b}]": `line 1: mapping key "name" already defined at line 1`,
 		": {":                         "yaml: did not find expected key",
 	} {

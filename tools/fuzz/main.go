@@ -138,14 +138,15 @@ var (
 	crasherLine  = regexp.MustCompile(`Failing input written to (\S+)`)
 )
 
-// minimizeTime is what a run spends on shortening an input that widens the coverage. Go's 60 s leave slow targets nothing.
-const minimizeTime = "1s"
+// minimizeTries is how many inputs a run spends on shortening one that widens the coverage or fails. Go's 60 s for each
+// leave slow targets nothing.
+const minimizeTries = "20x"
 
 // fuzz runs one target. Its failure is noted; an error means that it couldn't be run at all.
 func (t *target) fuzz(binary, cache string, o *options, out io.Writer) error {
 	var text bytes.Buffer
 	cmd := exec.Command(binary, "-test.run=^$", "-test.fuzz=^"+t.name+"$", "-test.fuzztime="+o.spent.String(),
-		"-test.parallel="+strconv.Itoa(o.parallel), "-test.fuzzminimizetime="+minimizeTime, "-test.fuzzcachedir="+cache)
+		"-test.parallel="+strconv.Itoa(o.parallel), "-test.fuzzminimizetime="+minimizeTries, "-test.fuzzcachedir="+cache)
 	cmd.Dir, cmd.Stdout = t.dir, io.MultiWriter(&text, out)
 	cmd.Stderr = cmd.Stdout
 	began := time.Now()
