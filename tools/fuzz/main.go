@@ -136,6 +136,8 @@ func modulePath(root, dir string) string {
 var (
 	progressLine = regexp.MustCompile(`execs: (\d+) .*\(total: (\d+)\)`)
 	crasherLine  = regexp.MustCompile(`Failing input written to (\S+)`)
+	// endedLate is no failure: the time was over while an input was being tried, which Go's fuzzer takes for one.
+	endedLate = regexp.MustCompile(`(?m)^--- FAIL: Fuzz\w+ .*\n    context deadline exceeded\nFAIL$`)
 )
 
 // minimizeTries is how many inputs a run spends on shortening one that widens the coverage or fails. Go's 60 s for each
@@ -155,8 +157,8 @@ func (t *target) fuzz(binary, cache string, o *options, out io.Writer) error {
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		return fmt.Errorf("%s: %w", t, err)
 	}
-	t.failed = err != nil
 	t.read(text.Bytes())
+	t.failed = err != nil && (len(t.crashers) > 0 || !endedLate.Match(text.Bytes()))
 	return nil
 }
 
