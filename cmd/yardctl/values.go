@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ func parseDuration(text string) (time.Duration, error) {
 	}
 	if err != nil || n > daysMax || found && d < 0 {
 		return 0, fmt.Errorf("%q is no duration; write it as 90s, 15m, 12h, 7d or 1d12h", text)
+	}
+	if d > math.MaxInt64-time.Duration(n)*day {
+		return 0, fmt.Errorf("%q is no duration that can be: choose one up to %dd", text, daysMax)
 	}
 	return time.Duration(n)*day + d, nil
 }
