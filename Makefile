@@ -15,6 +15,8 @@ BASELINE := proto/baseline.binpb
 TESTFLAGS ?=
 # How long make fuzz spends on each fuzz target.
 FUZZTIME ?= 10s
+# Extra flags for make fuzz: make fuzz FUZZ_FLAGS="-only store -parallel 1"
+FUZZ_FLAGS ?=
 # The directory whose files make demo submits. Empty: the Go toolchain's sources.
 DEMO_DIR ?=
 # Extra flags for make demo and make run.
@@ -67,11 +69,8 @@ crash-long: ## Run the crash lab with large budgets: about 35 minutes; CRASH_LON
 	$(CRASH_LONG) $(MAKE) crash TESTFLAGS="-timeout=3h $(TESTFLAGS)"
 
 .PHONY: fuzz
-fuzz: ## Fuzz every fuzz target for FUZZTIME (10s)
-	@grep -rHoE --include='*_test.go' '^func Fuzz\w+' . | sort | while IFS=: read -r file match; do \
-		echo "== $$(dirname "$$file") $${match#func }"; \
-		$(GO) test -run='^$$' -fuzz="^$${match#func }$$" -fuzztime=$(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \
-	done
+fuzz: ## Fuzz every fuzz target for FUZZTIME (10s), and print one table of inputs and failures
+	$(GO) run ./tools/fuzz -time $(FUZZTIME) $(FUZZ_FLAGS)
 
 .PHONY: bench
 bench: build ## Measure everything beside the raw rates of this machine: about 40 minutes; BENCH_FLAGS="-suite rates" for a part
