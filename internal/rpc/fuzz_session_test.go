@@ -133,9 +133,14 @@ func (a *attack) open() *sessionStream {
 	return st
 }
 
-// leases tells what the innocent worker holds.
+// leases tells what the innocent worker has and holds.
 func (a *attack) leases() string {
 	text := ""
+	for _, x := range a.r.e.Sessions() {
+		if uint64(x.ID) == a.id {
+			text = fmt.Sprintf("session attached %t, attach %d, superseded %t, draining %t; ", x.Attached, x.Attach, x.Superseded, x.Draining)
+		}
+	}
 	for _, l := range a.r.e.SessionLeases(scheduler.SessionID(a.id), 10) {
 		task, err := a.r.e.Task(a.r.ctx, l.Task)
 		if err != nil || task.Live == nil {

@@ -62,8 +62,8 @@ func TestTable(t *testing.T) {
 		t.Errorf("%v: %s", err, out.String())
 	}
 	for text, late := range map[string]bool{
-		"--- FAIL: FuzzX (30.25s)\n    context deadline exceeded\nFAIL\n":                           true,
-		"--- FAIL: FuzzX (30.25s)\n    x_test.go:7: context deadline exceeded\nFAIL\n":              false,
+		"--- FAIL: FuzzX (30.25s)\n    context deadline exceeded\nFAIL\n":                        true,
+		"--- FAIL: FuzzX (30.25s)\n    x_test.go:7: context deadline exceeded\nFAIL\n":           false,
 		"--- FAIL: FuzzX (1s)\n    fuzzing process hung or terminated unexpectedly: EOF\nFAIL\n": false,
 	} {
 		if endedLate.MatchString(text) != late {
