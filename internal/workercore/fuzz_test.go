@@ -62,7 +62,7 @@ type hostile struct {
 func FuzzHostileCoordinator(f *testing.F) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		b := make([]byte, 400)
+		b := make([]byte, 1500)
 		for i := range b {
 			b[i] = byte(r.IntN(256))
 			if i%3 == 0 {
@@ -94,8 +94,13 @@ func (h *hostile) step() {
 		h.settle() // Hello
 		if h.n(4) > 0 {
 			h.core.Welcome(h.now, WelcomeMessage{Session: 1 + uint64(h.n(2)), TTL: testTTL, Interval: testInterval, Margin: testMargin,
-				Stop: h.tokens(), NewSession: h.n(4) == 0, Version: uint32(h.n(3))}, &h.act)
+				Stop: h.tokens(), NewSession: h.n(4) == 0, Version: uint32(1 + h.n(2))}, &h.act)
 		}
+		return
+	}
+	if h.core.stream.state == streamBroken && h.n(8) > 0 { // the shell ends it soon
+		h.core.Disconnected(h.now)
+		h.up, h.pending = false, 0
 		return
 	}
 	switch h.n(14) {
@@ -109,8 +114,12 @@ func (h *hostile) step() {
 		}
 		var leases []Lease
 		for range h.n(5) {
-			leases = append(leases, Lease{Token: Token(h.number()), Task: TaskID(h.number()), Pool: [...]string{"default", "cpu", "?"}[h.n(3)],
-				Weight: uint32(h.number()), AttemptTimeout: h.span(), DeadlineIn: h.span(), StartWithin: h.span()})
+			l := Lease{Token: Token(1 + h.n(12)), Task: TaskID(h.number()), Pool: [...]string{"default", "cpu", "?"}[h.n(8)%3], Weight: uint32(1 + h.n(2))}
+			if h.n(8) == 0 {
+				l.Token, l.Weight, l.AttemptTimeout = Token(h.number()), uint32(h.number()), h.span()
+				l.DeadlineIn, l.StartWithin = h.span(), h.span()
+			}
+			leases = append(leases, l)
 		}
 		h.core.Grants(h.now, seq, leases, &h.act)
 	case 4, 5:
@@ -132,7 +141,11 @@ func (h *hostile) step() {
 	case 7:
 		h.core.Cancel(h.now, Token(h.number()), TaskID(h.number()), CancelReason(h.n(6)), &h.act)
 	case 8:
-		h.core.Recall(h.now, h.tokens(), &h.act)
+		tokens := h.tokens()
+		if first := h.first(); h.n(2) == 0 && first != 0 {
+			tokens = append(tokens, first) // it runs: it must go on
+		}
+		h.core.Recall(h.now, tokens, &h.act)
 	case 9:
 		h.core.Disconnected(h.now)
 		h.up, h.pending = false, 0
@@ -154,15 +167,19 @@ func (h *hostile) step() {
 	}
 }
 
-// report ends the first handler.
-func (h *hostile) report() {
-	var first Token
+// first is the handler of the lowest token, 0 if none runs.
+func (h *hostile) first() (first Token) {
 	for token := range h.runs {
 		if first == 0 || token < first {
 			first = token
 		}
 	}
-	if first != 0 {
+	return first
+}
+
+// report ends the first handler.
+func (h *hostile) report() {
+	if first := h.first(); first != 0 {
 		delete(h.runs, first)
 		h.core.Finished(h.now, first, Report{Kind: OutcomeKind(1 + h.n(2)), Size: h.n(200)})
 	}
