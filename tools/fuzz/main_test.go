@@ -27,7 +27,7 @@ func TestFind(t *testing.T) {
 	write(t, root, "other/go.mod", "module example.test/other\n")
 	write(t, root, "other/x_test.go", "package x\n\nfunc FuzzOther(f *testing.F) {}\n")
 	write(t, root, "b/testdata/y_test.go", "package y\n\nfunc FuzzData(f *testing.F) {}\n")
-	for word, want := range map[string][]string{"": {"FuzzOne", "FuzzTwo"}, "Two": {"FuzzTwo"}, "/b ": {"FuzzOne", "FuzzTwo"}, "none": nil} {
+	for word, want := range map[string][]string{"": {"FuzzOne", "FuzzTwo"}, "Two": {"FuzzTwo"}, "/b": {"FuzzOne", "FuzzTwo"}, "none": nil} {
 		list, err := find(root, word)
 		if err != nil {
 			t.Fatal(err)
