@@ -70,18 +70,21 @@ func (d Tests) String() string { return "test" }
 
 // Build implements Detector.
 func (d Tests) Build(ctx context.Context, overlay, dir string) (Program, error) {
-	p := &testProgram{path: filepath.Join(dir, "tests.bin"), dir: filepath.Join(d.Root, d.Test.Package), run: d.Test.Run}
+	p := &testProgram{path: filepath.Join(dir, "tests.bin"), dir: filepath.Join(d.Root, d.Test.Package), run: d.Test.Run, args: strings.Fields(d.Test.Args)}
 	args := append([]string{"test", "-c", "-o", p.path}, overlayFlag(overlay)...)
 	return p, goTool(ctx, d.Root, append(args, d.Test.Package)...)
 }
 
-type testProgram struct{ path, dir, run string }
+type testProgram struct {
+	path, dir, run string
+	args           []string
+}
 
 func (p *testProgram) Seeded() bool { return false }
 
 // Try implements Program.
 func (p *testProgram) Try(ctx context.Context, _ uint64) (Verdict, error) {
-	r := start(ctx, p.dir, p.path, "-test.run="+p.run, "-test.count=1")
+	r := start(ctx, p.dir, p.path, append([]string{"-test.run=" + p.run, "-test.count=1", "-test.failfast"}, p.args...)...)
 	if r.status == 0 && strings.Contains(r.text, "no tests to run") {
 		return Verdict{}, fmt.Errorf("no test of %s is called %s", p.dir, p.run)
 	}

@@ -17,8 +17,8 @@
 //	--- end
 //
 // breaks names invariants by number, see [Invariant]. sim says whether the simulator is expected to catch the bug, or why
-// it can't ("no: the store is simulated there"). test is a package and a pattern of tests that catch it; a bug that the
-// simulator can't catch needs one. A mutant may have several edits, of several files.
+// it can't ("no: the store is simulated there"). test is a package, a pattern of tests that catch it, and maybe arguments
+// for them; a bug that the simulator can't catch needs one. A mutant may have several edits, of several files.
 //
 // # Run
 //

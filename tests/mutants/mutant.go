@@ -20,8 +20,8 @@ type Mutant struct {
 	Edits  []Edit
 }
 
-// Test is a package and a pattern of its tests.
-type Test struct{ Package, Run string }
+// Test is a package, a pattern of its tests, and what else its program is told.
+type Test struct{ Package, Run, Args string }
 
 // Edit replaces one text of one file.
 type Edit struct {
@@ -139,11 +139,12 @@ func (m *Mutant) set(key, value string) error {
 			m.NoSim = ""
 		}
 	case "test":
-		pkg, run, ok := strings.Cut(value, " ")
+		pkg, rest, ok := strings.Cut(value, " ")
+		run, args, _ := strings.Cut(rest, " ")
 		if _, err := regexp.Compile(run); !ok || err != nil || !strings.HasPrefix(pkg, "./") {
-			return fmt.Errorf("test %q: want a package as ./internal/scheduler and a pattern of its tests", value)
+			return fmt.Errorf("test %q: want a package as ./internal/scheduler, a pattern of its tests, and maybe arguments", value)
 		}
-		m.Test = Test{pkg, run}
+		m.Test = Test{pkg, run, args}
 	default:
 		return fmt.Errorf("there is no field %q: want bug, breaks, sim, test", key)
 	}

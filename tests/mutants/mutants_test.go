@@ -40,7 +40,7 @@ const whole = `bug: One thing
   and another.
 breaks: 6, 14
 sim: no: it is simulated
-test: ./internal/x ^TestX$
+test: ./internal/x ^TestX$ -n 3
 === a.go
 --- find
 	one()
@@ -61,7 +61,7 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m.Bug != "One thing and another." || !slices.Equal(m.Breaks, []Invariant{6, 14}) || m.NoSim != "it is simulated" ||
-		m.Test != (Test{"./internal/x", "^TestX$"}) {
+		m.Test != (Test{"./internal/x", "^TestX$", "-n 3"}) {
 		t.Errorf("fields: %+v", m)
 	}
 	want := []Edit{{"a.go", "\tone()", "\ttwo()"}, {"dir/b.go", "\tthree()\n\tfour()", ""}}
@@ -79,7 +79,7 @@ func TestParseRefuses(t *testing.T) {
 		{"breaks: 6, 14\n", "", "field breaks"},
 		{"breaks: 6, 14", "breaks: 18", "1 to 17"},
 		{"sim: no: it is simulated", "sim: no", "and why"},
-		{"test: ./internal/x ^TestX$\n", "", "field test"},
+		{"test: ./internal/x ^TestX$ -n 3\n", "", "field test"},
 		{"test: ./internal/x ^TestX$", "test: ./internal/x ^Test(", "a pattern"},
 		{"test:", "tests:", "no field"},
 		{"bug: One thing", "breaks: 3", "each field once"},

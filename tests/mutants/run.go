@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -222,7 +221,7 @@ func (r *Runner) Compile(ctx context.Context, m *Mutant) (Result, bool) {
 		if err != nil {
 			return err
 		}
-		args := append([]string{"build", "-o", filepath.Join(dir, "bin") + string(filepath.Separator)}, overlayFlag(overlay)...)
+		args := append([]string{"build", "-o", os.DevNull}, overlayFlag(overlay)...)
 		return goTool(ctx, r.Root, append(args, m.Packages()...)...)
 	}()
 	if err != nil {
