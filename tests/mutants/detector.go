@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Detector notices a bug, or doesn't.
@@ -64,13 +65,14 @@ func overlayFlag(overlay string) []string {
 type Tests struct {
 	Root string
 	Test Test
+	Hang time.Duration // a run that takes longer hangs
 }
 
 func (d Tests) String() string { return "test" }
 
 // Build implements Detector.
 func (d Tests) Build(ctx context.Context, overlay, dir string) (Program, error) {
-	p := &testProgram{path: filepath.Join(dir, "tests.bin"), dir: filepath.Join(d.Root, d.Test.Package), run: d.Test.Run, args: strings.Fields(d.Test.Args)}
+	p := &testProgram{path: filepath.Join(dir, "tests.bin"), dir: filepath.Join(d.Root, d.Test.Package), run: d.Test.Run, args: strings.Fields(d.Test.Args), hang: d.Hang}
 	args := append([]string{"test", "-c", "-o", p.path}, overlayFlag(overlay)...)
 	return p, goTool(ctx, d.Root, append(args, d.Test.Package)...)
 }
@@ -78,13 +80,14 @@ func (d Tests) Build(ctx context.Context, overlay, dir string) (Program, error) 
 type testProgram struct {
 	path, dir, run string
 	args           []string
+	hang           time.Duration
 }
 
 func (p *testProgram) Seeded() bool { return false }
 
 // Try implements Program.
 func (p *testProgram) Try(ctx context.Context, _ uint64) (Verdict, error) {
-	r := start(ctx, p.dir, p.path, append([]string{"-test.run=" + p.run, "-test.count=1", "-test.failfast"}, p.args...)...)
+	r := start(ctx, p.hang, p.dir, p.path, append([]string{"-test.run=" + p.run, "-test.count=1", "-test.failfast"}, p.args...)...)
 	if r.status == 0 && strings.Contains(r.text, "no tests to run") {
 		return Verdict{}, fmt.Errorf("no test of %s is called %s", p.dir, p.run)
 	}
@@ -100,13 +103,14 @@ type Simulator struct {
 	Root    string
 	Package string
 	Steps   int
+	Hang    time.Duration // a seed that takes longer hangs
 }
 
 func (d Simulator) String() string { return "sim" }
 
 // Build implements Detector.
 func (d Simulator) Build(ctx context.Context, overlay, dir string) (Program, error) {
-	p := &simProgram{path: filepath.Join(dir, "sim.bin"), steps: d.Steps, dir: dir}
+	p := &simProgram{path: filepath.Join(dir, "sim.bin"), steps: d.Steps, hang: d.Hang, dir: dir}
 	args := append([]string{"build", "-o", p.path}, overlayFlag(overlay)...)
 	return p, goTool(ctx, d.Root, append(args, d.Package)...)
 }
@@ -114,13 +118,14 @@ func (d Simulator) Build(ctx context.Context, overlay, dir string) (Program, err
 type simProgram struct {
 	path, dir string
 	steps     int
+	hang      time.Duration
 }
 
 func (p *simProgram) Seeded() bool { return true }
 
 // Try implements Program.
 func (p *simProgram) Try(ctx context.Context, seed uint64) (Verdict, error) {
-	r := start(ctx, p.dir, p.path, "-seed", strconv.FormatUint(seed, 10), "-steps", strconv.Itoa(p.steps))
+	r := start(ctx, p.hang, p.dir, p.path, "-seed", strconv.FormatUint(seed, 10), "-steps", strconv.Itoa(p.steps))
 	v, err := r.verdict()
 	if v.By == "" && v.Caught {
 		v.By = "sim"

@@ -82,6 +82,7 @@ func parseFlags(args []string, errOut io.Writer) (*options, error) {
 	flags.IntVar(&r.Sim.Steps, "steps", 2000, "steps a seed")
 	flags.IntVar(&r.Seeds, "seeds", 200, "the most seeds from each starting point")
 	flags.DurationVar(&r.Limit, "for", 5*time.Minute, "the most time a mutant, its build aside")
+	flags.DurationVar(&r.Sim.Hang, "hang", 2*time.Minute, "a run of a detector that takes longer hangs")
 	flags.IntVar(&r.Jobs, "jobs", 2, "programs at once")
 	from := flags.String("from", "1,100001,200001,300001,400001", "starting points: the first seed of each")
 	if err := flags.Parse(args); err != nil {
@@ -101,8 +102,8 @@ func parseFlags(args []string, errOut io.Writer) (*options, error) {
 		return nil, fmt.Errorf("-by %q: want own, sim or test", r.By)
 	case o.format != "table" && o.format != "json":
 		return nil, fmt.Errorf("-o %q: want table or json", o.format)
-	case r.Seeds < 1 || r.Sim.Steps < 1 || r.Jobs < 1 || r.Limit <= 0:
-		return nil, errors.New("-seeds, -steps, -jobs and -for: want more than 0")
+	case r.Seeds < 1 || r.Sim.Steps < 1 || r.Jobs < 1 || r.Limit <= 0 || r.Sim.Hang <= 0:
+		return nil, errors.New("-seeds, -steps, -jobs, -for and -hang: want more than 0")
 	}
 	return o, o.findRoot()
 }

@@ -28,12 +28,34 @@ func TestMutantsApply(t *testing.T) {
 		for _, i := range m.Breaks {
 			covered[i] = true
 		}
+		if m.Test != (Test{}) && usesRapid(t, m.Test.Package) && !strings.Contains(m.Test.Args, "-rapid.nofailfile") {
+			t.Errorf("%s: its tests use rapid, which would leave a file in %s for a bug that isn't there. Cure: add -rapid.nofailfile", m.Name, m.Test.Package)
+		}
 	}
 	for i := Invariant(1); i <= InvariantMax; i++ {
 		if i != 3 && !covered[i] { // a lease is only ever made of a stored task
 			t.Errorf("no mutant breaks invariant %d: %v", i, i)
 		}
 	}
+}
+
+// usesRapid reports whether tests of a package use rapid.
+func usesRapid(t *testing.T, pkg string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, pkg, "*_test.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("tests of %s: %v, %v", pkg, files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), `"pgregory.net/rapid"`) {
+			return true
+		}
+	}
+	return false
 }
 
 const whole = `bug: One thing

@@ -50,7 +50,7 @@ func (r *Runner) detector(m *Mutant) Detector {
 	if r.By == "sim" || m.Test == (Test{}) {
 		return nil
 	}
-	return Tests{r.Root, m.Test}
+	return Tests{r.Root, m.Test, r.Sim.Hang}
 }
 
 // Run tries one mutant. ok is false if it is to be passed over.
