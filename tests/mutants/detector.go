@@ -111,7 +111,7 @@ func (d Simulator) String() string { return "sim" }
 // Build implements Detector.
 func (d Simulator) Build(ctx context.Context, overlay, dir string) (Program, error) {
 	p := &simProgram{path: filepath.Join(dir, "sim.bin"), steps: d.Steps, hang: d.Hang, dir: dir}
-	args := append([]string{"build", "-o", p.path}, overlayFlag(overlay)...)
+	args := append([]string{"build", "-ldflags=-s -w", "-o", p.path}, overlayFlag(overlay)...)
 	return p, goTool(ctx, d.Root, append(args, d.Package)...)
 }
 

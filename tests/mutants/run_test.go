@@ -118,6 +118,9 @@ func furnish(t *testing.T) string {
 
 // TestRun runs the program on a small repository, with the real go tool.
 func TestRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds programs; not with -short")
+	}
 	dir := furnish(t)
 	program := func(args ...string) (status int, results map[string]Result, text string) {
 		var out, errOut bytes.Buffer
