@@ -54,7 +54,7 @@ func (r *Report) Add(res *Result) {
 	if res.Error != "" {
 		fmt.Fprintf(r.w, "    %s\n", strings.ReplaceAll(res.Error, "\n", "\n    "))
 	} else if !res.Good() {
-		fmt.Fprintf(r.w, "    not caught: %s\n", res.Bug)
+		fmt.Fprintf(r.w, "    not caught in %d runs: %s\n", res.Looked, res.Bug)
 	}
 }
 

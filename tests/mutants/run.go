@@ -30,9 +30,10 @@ type Result struct {
 	Detector string      `json:"detector"`
 	Caught   int         `json:"caught"` // starting points from which it was
 	Tried    int         `json:"tried"`
-	By       []string    `json:"by,omitempty"`   // what caught it, each once
-	Text     string      `json:"text,omitempty"` // what the first said
-	Seeds    []int       `json:"seeds,omitempty"`
+	By       []string    `json:"by,omitempty"`    // what caught it, each once
+	Text     string      `json:"text,omitempty"`  // what the first said
+	Seeds    []int       `json:"seeds,omitempty"` // of those: how many it took
+	Looked   int         `json:"looked"`          // seeds in all
 	Median   int         `json:"median_seeds,omitempty"`
 	Worst    int         `json:"worst_seeds,omitempty"`
 	Seconds  float64     `json:"seconds"` // with the build
@@ -187,6 +188,7 @@ func (r *Result) add(trails []trail) error {
 		if t.err != nil {
 			return t.err
 		}
+		r.Looked += t.seeds
 		if !t.verdict.Caught {
 			continue
 		}

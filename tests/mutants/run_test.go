@@ -32,7 +32,7 @@ func TestHunt(t *testing.T) {
 	if err := r.hunt(t.Context(), caught, &res); err != nil {
 		t.Fatal(err)
 	}
-	if !res.Good() || !slices.Equal(res.Seeds, []int{4, 1, 50}) || res.Median != 4 || res.Worst != 50 || !slices.Equal(res.By, []string{"6"}) {
+	if !res.Good() || !slices.Equal(res.Seeds, []int{4, 1, 50}) || res.Looked != 54+1 || res.Median != 4 || res.Worst != 50 || !slices.Equal(res.By, []string{"6"}) {
 		t.Errorf("caught everywhere: %+v", res)
 	}
 	res = Result{}
@@ -187,13 +187,13 @@ func TestReport(t *testing.T) {
 	if !r.End(&end) || !strings.Contains(end.String(), "1 of 1 well, the worst after 9 seeds: good") {
 		t.Errorf("one good: %s", end.String())
 	}
-	r.Add(&Result{Name: "half", Bug: "a bug", Breaks: []Invariant{1}, Detector: "sim", Caught: 1, Tried: 2, By: []string{"6"}})
+	r.Add(&Result{Name: "half", Bug: "a bug", Breaks: []Invariant{1}, Detector: "sim", Caught: 1, Tried: 2, By: []string{"6"}, Looked: 12})
 	r.Add(&Result{Name: "failed", Breaks: []Invariant{1}, Detector: "test", Error: "why\nso"})
 	if r.End(&end) {
 		t.Error("two bad ones, and all is well")
 	}
 	for _, want := range []string{"good                           6,14     sim       yes      6                   3      9   1.2s",
-		"half                           1        sim       1 of 2", "    not caught: a bug", "error", "    why\n    so"} {
+		"half                           1        sim       1 of 2", "    not caught in 12 runs: a bug", "error", "    why\n    so"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
