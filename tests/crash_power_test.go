@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -73,7 +74,7 @@ func spread(list []time.Duration) string {
 func (p *power) cut(d *powerDisk, proc *process, moment string) {
 	d.t.Helper()
 	p.cuts[moment]++
-	proc.asked.Store(true) // it may end by itself: its writes fail
+	proc.signal(syscall.SIGSTOP) // it has no power either, and can't tell anybody that its writes fail
 	d.cut()
 	proc.kill()
 	d.powered()
