@@ -36,8 +36,11 @@ func strace(t *testing.T, name, file string, argv ...string) *process {
 		"-e", "signal=none", "-e", "trace=" + tapeCalls, "-o", file}, argv...)...)
 }
 
-// tapeHead is how much of a line holds its call's name, and its result: the rest is data.
-const tapeHead = 200
+// tapeHead and tapeTail are how much of a line holds its call's name, and its result: the rest is data.
+const (
+	tapeHead = 200
+	tapeTail = 4 * 4096 // a path in hexadecimal
+)
 
 var (
 	tapeLine   = regexp.MustCompile(`^(\d+) +(\d+)\.(\d+) (?:<\.\.\. (\w+) resumed>|(\w+)\()`)
@@ -136,7 +139,7 @@ func cutResult(args string) string {
 
 // ended takes the end of a call that counts from there.
 func (r *tapeReader) ended(thread, call, first, rest string, at time.Time) {
-	if end := rest[max(0, len(rest)-tapeHead):]; strings.Contains(end, "= -1 E") || !strings.Contains(end, "= ") {
+	if end := rest[max(0, len(rest)-tapeTail):]; strings.Contains(end, "= -1 E") || !strings.Contains(end, "= ") {
 		delete(r.syncs, thread)
 		return
 	}
@@ -203,7 +206,7 @@ func (r *tapeReader) file(args string) (path string, ours bool) {
 
 func (r *tapeReader) below(path string) (string, bool) {
 	rel, err := filepath.Rel(r.root, path)
-	return rel, err == nil && rel != "." && !strings.HasPrefix(rel, "..")
+	return rel, err == nil && !strings.HasPrefix(rel, "..")
 }
 
 func (r *tapeReader) decode(text string) []byte {

@@ -157,9 +157,10 @@ func (x *torn) tracee(p *process) int {
 	file := fmt.Sprintf("/proc/%d/task/%d/children", p.pid(), p.pid())
 	pid := 0
 	eventually(x.t, "strace has started its program", func() bool {
-		data, _ := os.ReadFile(file) // strace may have ended: then the wait fails
+		data, _ := os.ReadFile(file) // of a strace that has ended there is none
 		pid, _ = strconv.Atoi(strings.TrimSpace(string(data)))
-		return pid != 0 || !p.alive()
+		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)) // strace first tries out what it can do on other children
+		return exe == program("coordinator") || !p.alive()
 	})
 	keep(pid, true)
 	x.t.Cleanup(func() {

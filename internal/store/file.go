@@ -150,15 +150,20 @@ func explainOpen(path string, err error) error {
 	return fmt.Errorf("open checkpoint %s: %w", path, err)
 }
 
-// makeDir makes the data directory, and its name durable.
+// makeDir makes the data directory and those above it, and their names durable.
 func makeDir(dir string) error {
+	dir = filepath.Clean(dir)
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	parent := filepath.Dir(dir)
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make the data directory: %w", err)
 	}
-	return syncPath(filepath.Dir(filepath.Clean(dir)))
+	return syncPath(parent)
 }
 
 // createFile makes an empty checkpoint, under another name first: bbolt can't
