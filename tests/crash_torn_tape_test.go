@@ -94,7 +94,7 @@ func (r *tapeReader) line(line string) {
 		r.ended(thread, m[4], first, rest, at)
 		return
 	}
-	first, _, under := strings.Cut(rest, " <unfinished ...>")
+	first, _, under := strings.Cut(strings.Replace(rest, " <detached ...>", " <unfinished ...>", 1), " <unfinished ...>")
 	r.began(thread, m[5], first, at)
 	if under {
 		r.open[thread] = first

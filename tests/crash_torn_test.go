@@ -26,6 +26,7 @@ const (
 	tornLoad          = 600 * time.Millisecond // of each start on a tape
 	tornStartEvery    = 20                     // of so many images one is also served by a real coordinator
 	tornCheckers      = 2
+	tornRestart       = 80 // steps of a second start that are looked at closely
 )
 
 // torn is a run of TestCrashTornImages.
@@ -82,13 +83,9 @@ func (x *torn) problem(format string, args ...any) {
 func (x *torn) tape(n, images int, base map[string]*inode, past *moment) (map[string]*inode, *moment) {
 	root := workDir(x.t)
 	writeImage(x.t, root, base)
-	steps, acks := x.record(n, root)
+	steps, restart, acks := x.record(n, root)
 	disk := settled(base)
-	points := make([]int, images)
-	for i := range points {
-		points[i] = x.rng.IntN(len(steps))
-	}
-	slices.Sort(points)
+	points := x.points(steps, restart, images)
 	chosen, next := x.rng.IntN(images), past
 	for i, s := range steps {
 		for len(points) > 0 && points[0] == i {
@@ -108,6 +105,30 @@ func (x *torn) tape(n, images int, base map[string]*inode, past *moment) (map[st
 	return base, next
 }
 
+// points draws the moments of a tape's images: anywhere, where a file other than a segment is written, and where the second
+// start finds what the first had not fsynced.
+func (x *torn) points(steps []step, restart, n int) []int {
+	var tables []int
+	for i, s := range steps {
+		if strings.HasSuffix(s.path, ".db") && s.op != "sync" {
+			tables = append(tables, i)
+		}
+	}
+	points := make([]int, n)
+	for i := range points {
+		switch x.rng.IntN(4) {
+		case 0:
+			points[i] = min(restart+x.rng.IntN(tornRestart), len(steps)-1)
+		case 1, 2:
+			points[i] = tables[x.rng.IntN(len(tables))]
+		default:
+			points[i] = x.rng.IntN(len(steps))
+		}
+	}
+	slices.Sort(points)
+	return points
+}
+
 // ackedAt is what was acknowledged, and when.
 type ackedAt struct {
 	id uint64
@@ -115,7 +136,7 @@ type ackedAt struct {
 }
 
 // record runs a coordinator twice below root, each time under load until it is killed.
-func (x *torn) record(n int, root string) (steps []step, acks []ackedAt) {
+func (x *torn) record(n int, root string) (steps []step, restart int, acks []ackedAt) {
 	t := x.t
 	c := newCoordinator(t, "--session-ttl", "2s")
 	c.data = filepath.Join(root, "deep", "down", "data")
@@ -138,9 +159,10 @@ func (x *torn) record(n int, root string) (steps []step, acks []ackedAt) {
 		}
 		<-c.proc.ended
 		keep(pid, false)
+		restart = len(steps)
 		steps = append(steps, x.renumbered(readTape(t, tape, root), len(steps))...)
 	}
-	return steps, acks
+	return steps, restart, acks
 }
 
 // renumbered keeps the calls of one start apart from those of another.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 )
@@ -37,14 +38,23 @@ type healingMeta struct {
 
 // Load implements types.MetaStore. raft-wal calls it once, before it touches a
 // segment.
+//
+// What it reads, the list and the tail, it makes durable first: a process that
+// was killed may not have come to its fsync, and raft-wal believes what it reads.
 func (m *healingMeta) Load(dir string) (types.PersistentState, error) {
 	state, err := m.MetaStore.Load(dir)
+	if err == nil {
+		err = errors.Join(syncPath(filepath.Join(dir, metadb.FileName)), syncPath(dir))
+	}
 	if err != nil || len(state.Segments) == 0 {
 		return state, err
 	}
 	tail := state.Segments[len(state.Segments)-1]
 	if !tail.SealTime.IsZero() {
 		return state, nil
+	}
+	if err := syncFile(dir, tail); err != nil {
+		return state, err
 	}
 	w, err := m.filer.RecoverTail(tail)
 	if errors.Is(err, os.ErrNotExist) {
@@ -55,6 +65,9 @@ func (m *healingMeta) Load(dir string) (types.PersistentState, error) {
 	}
 	defer func() { _ = w.Close() }()
 	sealed, indexStart, err := w.Sealed()
+	if err == nil && !sealed {
+		err = scrub(filepath.Join(dir, segment.FileName(tail)), w)
+	}
 	if err != nil || !sealed {
 		return state, err
 	}
@@ -90,8 +103,7 @@ func (m *healingMeta) heal(dir string, state types.PersistentState, w types.Segm
 			return state, err
 		}
 	}
-	// The old process may have died between write and fsync, and raft-wal would
-	// not sync a sealed file again: entries now taken for durable must be.
+	// A new file's name and entries must be durable before the list tells of them.
 	if err := syncFile(dir, segments[last]); err != nil {
 		return state, err
 	}

@@ -33,6 +33,10 @@ func openTermStore(dir string, lockWait time.Duration, f *fault) (*termStore, er
 	if err != nil {
 		return nil, err
 	}
+	// A process that was killed may have left a term without its fsync.
+	if err := errors.Join(db.Sync(), syncPath(dir)); err != nil {
+		return nil, errors.Join(fmt.Errorf("make %s durable: %w", path, err), db.Close())
+	}
 	return &termStore{db: db, fault: f}, nil
 }
 

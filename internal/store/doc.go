@@ -62,6 +62,8 @@
 //   - Once the file exists under its name, it is whole: it is made, and
 //     compacted, under another one.
 //   - A process that has locked the file holds the one that has the name.
+//   - What Open has read is durable before anything is written: an earlier process
+//     may have been killed before its fsync.
 //
 // # Failure
 //

@@ -67,6 +67,12 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A process that was killed may have left writes without their fsync. They are
+	// read here as if they would stay, and the next commit overwrites pages that the
+	// file needs without them: a loss of power amid it would leave neither.
+	if err := errors.Join(s.db.Sync(), syncPath(o.Dir)); err != nil {
+		return nil, errors.Join(explainWrite(o.Dir, "make the checkpoint durable", err), s.db.Close())
+	}
 	s.db.AllocSize, s.pageSize = allocBytes, s.db.Info().PageSize
 	err = guard(nil, func() error {
 		return s.db.View(func(tx *bbolt.Tx) (err error) {

@@ -1,0 +1,83 @@
+package consensus
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/hashicorp/raft-wal/types"
+)
+
+// Of raft-wal's segment format: a frame is a header of 8 bytes, of which the last
+// four are its length, and that many bytes, padded to a multiple of 8. An append
+// is a frame an entry, and a commit, which is a header alone.
+const frameBytes = 8
+
+// scrubChunk is how much of a segment is read at a time.
+const scrubChunk = 256 << 10
+
+var zeros [scrubChunk]byte
+
+// scrub zeroes what an append that a loss of power tore has left behind the end
+// of an open tail.
+//
+// raft-wal 0.4.1 goes on before such bytes and leaves them there. If the next
+// append is torn too and entries of the first follow it, raft-wal takes it for
+// whole without looking at its checksum, since entries behind a commit prove to
+// it that the commit was answered: an entry that nobody was told of then counts,
+// with a hole in it, and no restart gets past it.
+func scrub(path string, w types.SegmentWriter) (err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	at, err := tailEnd(f, w)
+	if err != nil {
+		return fmt.Errorf("find the end of %s: %w", path, err)
+	}
+	buf, scrubbed := make([]byte, scrubChunk), false
+	for {
+		n, err := f.ReadAt(buf, at)
+		if !bytes.Equal(buf[:n], zeros[:n]) {
+			scrubbed = true
+			if _, err := f.WriteAt(zeros[:n], at); err != nil {
+				return err
+			}
+		}
+		at += int64(n)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !scrubbed {
+		return nil
+	}
+	return f.Sync()
+}
+
+// tailEnd is where the last append ends that counts.
+func tailEnd(f *os.File, w types.SegmentWriter) (int64, error) {
+	if w.LastIndex() == 0 {
+		return 0, nil // raft-wal writes the file's header again
+	}
+	offset, err := w.(interface {
+		OffsetForFrame(index uint64) (uint32, error)
+	}).OffsetForFrame(w.LastIndex())
+	if err != nil {
+		return 0, err
+	}
+	var header [frameBytes]byte
+	if _, err := f.ReadAt(header[:], int64(offset)); err != nil {
+		return 0, err
+	}
+	size := int64(binary.LittleEndian.Uint32(header[4:]))
+	size = (size + frameBytes - 1) / frameBytes * frameBytes
+	return int64(offset) + frameBytes + size + frameBytes, nil
+}

@@ -1,0 +1,91 @@
+package consensus
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
+)
+
+// TestTornTwice: a loss of power tears an append, whose entries' headers reach the disk behind a hole; the next process
+// appends where the torn one began, and is torn too. That append was answered to nobody, and is dropped.
+func TestTornTwice(t *testing.T) {
+	for _, whole := range []uint64{0, 3} { // entries before
+		dir := t.TempDir()
+		w := openHealed(t, dir)
+		for index := uint64(1); index <= whole; index++ {
+			if err := w.StoreLog(healEntry(index)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, segment.FileName(types.SegmentInfo{BaseIndex: 1}))
+		end := lastByte(t, file)
+		if whole == 0 {
+			end = 32 // the file's header
+		}
+		stale := bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 0, 0}, 2048) // entries without bytes
+		writeTail(t, file, end+8, stale)
+
+		w = openHealed(t, dir)
+		if err := w.StoreLog(healEntry(whole + 1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		writeTail(t, file, end+64, make([]byte, 64)) // of the entry's bytes
+		wantEntries(t, dir, whole)
+	}
+}
+
+// TestScrubKeeps: a tail that nothing tore stays as it is.
+func TestScrubKeeps(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, segment.FileName(types.SegmentInfo{BaseIndex: 1}))
+	var before []byte
+	for last := uint64(1); last <= 8; last++ {
+		w := openHealed(t, dir)
+		after, err := os.ReadFile(file)
+		if err != nil || before != nil && !bytes.Equal(before, after) {
+			t.Fatalf("opening changed the tail that ends with entry %d: %v", last-1, err)
+		}
+		if err := w.StoreLog(healEntry(last)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if before, err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantEntries(t, dir, 8)
+}
+
+// lastByte is where the last append ends: behind the last byte that isn't zero.
+func lastByte(t *testing.T, file string) int64 {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int64(len(bytes.TrimRight(data, "\x00"))+7) / 8 * 8
+}
+
+func writeTail(t *testing.T, file string, at int64, data []byte) {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(data, at); err != nil {
+		t.Fatal(err)
+	}
+}
