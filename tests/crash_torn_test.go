@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/yardmaster/yardmaster/client"
+	"github.com/yardmaster/yardmaster/internal/store"
 )
 
 const (
@@ -105,13 +106,16 @@ func (x *torn) tape(n, images int, base map[string]*inode, past *moment) (map[st
 	return base, next
 }
 
-// points draws the moments of a tape's images: anywhere, where a file other than a segment is written, and where the second
-// start finds what the first had not fsynced.
+// points draws the moments of a tape's images: anywhere, amid a commit of the checkpoint, at the end of a sync, and where the
+// second start finds what the first had not fsynced.
 func (x *torn) points(steps []step, restart, n int) []int {
-	var tables []int
+	var synced, commits []int
 	for i, s := range steps {
-		if strings.HasSuffix(s.path, ".db") && s.op != "sync" {
-			tables = append(tables, i)
+		if s.op == "synced" {
+			synced = append(synced, i)
+			if strings.HasSuffix(s.path, "/"+store.FileName) {
+				commits = append(commits, i)
+			}
 		}
 	}
 	points := make([]int, n)
@@ -119,8 +123,10 @@ func (x *torn) points(steps []step, restart, n int) []int {
 		switch x.rng.IntN(4) {
 		case 0:
 			points[i] = min(restart+x.rng.IntN(tornRestart), len(steps)-1)
-		case 1, 2:
-			points[i] = tables[x.rng.IntN(len(tables))]
+		case 1:
+			points[i] = synced[x.rng.IntN(len(synced))]
+		case 2:
+			points[i] = commits[x.rng.IntN(len(commits))]
 		default:
 			points[i] = x.rng.IntN(len(steps))
 		}

@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 
+	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 )
 
@@ -19,6 +21,13 @@ const frameBytes = 8
 // scrubChunk is how much of a segment is read at a time.
 const scrubChunk = 256 << 10
 
+// scrubLooked is how many bytes behind the end are searched for appends, and
+// scrubStarts among how many of what looks like commits.
+const (
+	scrubLooked = 16 << 20
+	scrubStarts = 8
+)
+
 var zeros [scrubChunk]byte
 
 // scrub zeroes what an append that a loss of power tore has left behind the end
@@ -29,6 +38,8 @@ var zeros [scrubChunk]byte
 // whole without looking at its checksum, since entries behind a commit prove to
 // it that the commit was answered: an entry that nobody was told of then counts,
 // with a hole in it, and no restart gets past it.
+//
+// ErrDamaged: what stands there isn't from a torn append.
 func scrub(path string, w types.SegmentWriter) (err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -38,6 +49,14 @@ func scrub(path string, w types.SegmentWriter) (err error) {
 	at, err := tailEnd(f, w)
 	if err != nil {
 		return fmt.Errorf("find the end of %s: %w", path, err)
+	}
+	whole, err := wholeAppend(f, at)
+	if err != nil {
+		return fmt.Errorf("look behind the end of %s: %w", path, err)
+	}
+	if whole {
+		return fmt.Errorf("%w: %s: appends stand behind its end, so a frame before them has changed since it was written: %s",
+			ErrDamaged, path, damagedCure)
 	}
 	buf, scrubbed := make([]byte, scrubChunk), false
 	for {
@@ -60,6 +79,34 @@ func scrub(path string, w types.SegmentWriter) (err error) {
 		return nil
 	}
 	return f.Sync()
+}
+
+// wholeAppend reports whether an append that was fsynced stands behind a tail's
+// end. raft-wal takes a frame that it can't read for the log's end, also if a bit
+// has flipped in it long after, and would write over what follows. A torn append
+// is the last: it has one commit at most, whose checksum doesn't hold. So two
+// commits of which the second proves what is between them tell of damage.
+func wholeAppend(f *os.File, from int64) (bool, error) {
+	data, err := io.ReadAll(io.NewSectionReader(f, from, scrubLooked))
+	if err != nil {
+		return false, err
+	}
+	data = data[:min(len(data), (len(bytes.TrimRight(data, "\x00"))+frameBytes-1)/frameBytes*frameBytes)]
+	var starts []int // of what a commit may prove: behind the last few commits
+	for at := 0; at+frameBytes <= len(data); at += frameBytes {
+		header := data[at : at+frameBytes]
+		if !bytes.Equal(header[:4], []byte{segment.FrameCommit, 0, 0, 0}) {
+			continue
+		}
+		for _, start := range starts {
+			if start < at && crc32.Checksum(data[start:at], sealTable) == binary.LittleEndian.Uint32(header[4:]) {
+				return true, nil
+			}
+		}
+		starts = append(starts, at+frameBytes)
+		starts = starts[max(0, len(starts)-scrubStarts):]
+	}
+	return false, nil
 }
 
 // tailEnd is where the last append ends that counts.

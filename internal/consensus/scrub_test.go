@@ -5,7 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 )
@@ -41,6 +45,38 @@ func TestTornTwice(t *testing.T) {
 		}
 		writeTail(t, file, end+64, make([]byte, 64)) // of the entry's bytes
 		wantEntries(t, dir, whole)
+	}
+}
+
+// TestDamagedFrame: a bit that flips in the header of an entry would end the log there. It is refused while appends stand
+// behind it, and taken for torn in the last one.
+func TestDamagedFrame(t *testing.T) {
+	const last = 6
+	for flipped := uint64(1); flipped <= last; flipped++ {
+		dir := t.TempDir()
+		w := openHealed(t, dir)
+		for index := uint64(1); index <= last; index++ {
+			if err := w.StoreLog(healEntry(index)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, segment.FileName(types.SegmentInfo{BaseIndex: 1}))
+		each := (lastByte(t, file) - 32) / last
+		writeTail(t, file, 32+each*int64(flipped-1), []byte{0x41}) // the frame's type
+		if flipped == last {
+			wantEntries(t, dir, last-1)
+			continue
+		}
+		filer := segment.NewFiler(dir, fs.New())
+		meta := &healingMeta{MetaStore: &metadb.BoltMetaDB{}, filer: filer, now: time.Now, logger: hclog.NewNullLogger()}
+		_, err := meta.Load(dir)
+		wantError(t, err, ErrDamaged)
+		if err := meta.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
