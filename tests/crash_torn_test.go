@@ -24,8 +24,9 @@ const (
 	tornImagesDefault = 80
 	tornPerTape       = 50 // images of one tape, at least
 	tornTapesMax      = 20
-	tornLoad          = 600 * time.Millisecond // of each start on a tape
-	tornStartEvery    = 20                     // of so many images one is also served by a real coordinator
+	tornLoad          = 1200 * time.Millisecond // of each start on a tape, at least: a checkpoint comes within a second
+	tornLoadMore      = 500 * time.Millisecond  // at most, beyond that
+	tornStartEvery    = 20                      // of so many images one is also served by a real coordinator
 	tornCheckers      = 2
 	tornRestart       = 80 // steps of a second start that are looked at closely
 )
@@ -117,6 +118,9 @@ func (x *torn) points(steps []step, restart, n int) []int {
 				commits = append(commits, i)
 			}
 		}
+	}
+	if len(commits) == 0 {
+		x.t.Fatal("no checkpoint on the tape")
 	}
 	points := make([]int, n)
 	for i := range points {
@@ -211,7 +215,7 @@ func (x *torn) submits(c *coordinator, pid int) []ackedAt {
 	var acks []ackedAt
 	stub, ctx := c.stub(), bounded(t)
 	var loops sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		rng := rand.New(rand.NewPCG(x.rng.Uint64(), 0))
 		loops.Go(func() {
 			for ctx.Err() == nil {
@@ -228,7 +232,7 @@ func (x *torn) submits(c *coordinator, pid int) []ackedAt {
 			}
 		})
 	}
-	pass(t.Context(), tornLoad/2+time.Duration(x.rng.Int64N(int64(tornLoad))))
+	pass(t.Context(), tornLoad+time.Duration(x.rng.Int64N(int64(tornLoadMore))))
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Error(err)
 	}
