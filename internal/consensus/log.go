@@ -126,6 +126,12 @@ func (l *Log) start() error {
 			return fmt.Errorf("bootstrap: %w", err)
 		}
 	}
+	// After a bootstrap, which wants term 0; if a kill comes between, the next start does it.
+	if p.disk == 0 && p.term < l.options.TermMin {
+		if err := l.votes.SetUint64(keyCurrentTerm, l.options.TermMin); err != nil {
+			return fmt.Errorf("begin after term %d: %w", l.options.TermMin, err)
+		}
+	}
 
 	l.fsm = newFSM(l.options.Machine, l.options.Disk, l.options.Dir, l.fault)
 	l.raft, err = raft.NewRaft(config, l.fsm, l.logs, l.votes, l.snapshots, transport)

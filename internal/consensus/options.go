@@ -120,6 +120,10 @@ type Options struct {
 	// SegmentBytes is the size of a segment file. Default SegmentBytesDefault.
 	SegmentBytes int
 
+	// TermMin is the least term that a new log's first term comes after: that of the state which a checkpoint of index 0
+	// brings along, as one restored from a backup does. Default 0.
+	TermMin uint64
+
 	// TrailingEntries stay in the log behind a cut. Default
 	// TrailingEntriesDefault.
 	TrailingEntries uint64

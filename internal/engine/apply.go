@@ -55,7 +55,7 @@ func (e *Engine) step(index uint64, b *scheduler.Batch, size int) {
 	due := e.state.DirtyRows()+e.live.ended.len() >= CheckpointRows || e.live.bytes >= CheckpointBytes ||
 		e.state.DirtyLooks() >= CheckpointLooks
 	full := due && e.sealed != nil
-	now, logic := e.state.Now(), e.state.Logic()
+	now, logic, position := e.state.Now(), e.state.Logic(), e.state.LastPosition()
 	deadline, ok := e.state.NextDeadline()
 	e.mu.Unlock()
 	if !ok {
@@ -71,6 +71,7 @@ func (e *Engine) step(index uint64, b *scheduler.Batch, size int) {
 	}
 	e.qmu.Unlock()
 	e.events.publish(e.eff.Events, now)
+	e.events.ring.Skip(position) // if a restore has let it jump
 	e.sinceCut.entries.Add(1)
 	e.sinceCut.bytes.Add(int64(size))
 	if due {

@@ -58,7 +58,7 @@ func commandToProto(c *scheduler.Command) *storagev1.Command {
 		p.Args = &storagev1.Command_BeginTerm{BeginTerm: &storagev1.BeginTerm{
 			Term: c.BeginTerm.Term, Limits: &storagev1.Limits{MaxTasks: l.MaxTasks, Depth: l.Depth},
 		}}
-	case scheduler.OpTick:
+	case scheduler.OpTick, scheduler.OpRestored:
 	case scheduler.OpCancel:
 		p.Args = &storagev1.Command_Cancel{Cancel: &storagev1.Cancel{
 			Ids: idsToProto(c.Cancel.IDs), Force: c.Cancel.Force, Purge: c.Cancel.Purge,
@@ -111,7 +111,7 @@ func commandFromProto(p *storagev1.Command, c *scheduler.Command) error {
 		c.BeginTerm = &scheduler.BeginTerm{
 			Term: b.GetTerm(), Limits: scheduler.Limits{MaxTasks: b.GetLimits().GetMaxTasks(), Depth: b.GetLimits().GetDepth()},
 		}
-	case scheduler.OpTick:
+	case scheduler.OpTick, scheduler.OpRestored:
 	case scheduler.OpSubmit:
 		ok = p.GetSubmit() != nil
 		c.Submit, err = submitFromProto(p.GetSubmit())

@@ -22,7 +22,7 @@ var argsOf = map[scheduler.Op]string{
 	scheduler.OpExpireSession: "Session", scheduler.OpDrainSession: "Session", scheduler.OpCloseSession: "Session",
 	scheduler.OpTimeoutLeases: "Session", scheduler.OpOutcomes: "Outcomes", scheduler.OpPauseQueue: "Queue",
 	scheduler.OpResumeQueue: "Queue", scheduler.OpConfigureQueue: "Queue", scheduler.OpForget: "Forget",
-	scheduler.OpDelete: "Delete", scheduler.OpSetLogic: "SetLogic",
+	scheduler.OpDelete: "Delete", scheduler.OpSetLogic: "SetLogic", scheduler.OpRestored: "",
 }
 
 // fillValue sets a value and everything below it by draw, which is given the kind of each leaf.

@@ -21,7 +21,8 @@
 // Proposers are let into the line in the order in which they come: none can keep another out (admission).
 //
 // Terms: when the log says that this node leads, BeginTerm is committed first; if the log is under older rules than this
-// build's newest, a checkpoint and a SetLogic follow (upgrade); then timers run and proposals are taken.
+// build's newest, a checkpoint and a SetLogic follow (upgrade); a state that comes
+// from a backup is set going (restore.go); then timers run and proposals are taken.
 // The end of a term is told before the next one begins.
 //
 // Locks: qmu guards the line and who waits for it, the flights, the term and the clock; mu the state, the buffers and the

@@ -62,8 +62,9 @@ type Engine struct {
 	proposal uint64
 	elected  uint64 // term in which the log says that this node leads; 0: it doesn't
 	begin    uint64 // elected, if its BeginTerm is not yet proposed; else 0
-	leading  bool   // BeginTerm of elected is applied, under the newest rules
+	leading  bool   // BeginTerm of elected is applied, under the newest rules, and no restore is under way
 	upgrade  upgrade
+	restore  restoreStep
 	logic    uint32 // version of the rules in force, as of the last step; 0: the log is empty
 	stopping bool
 	deadline scheduler.Time // the state's next deadline; 0: none

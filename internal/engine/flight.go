@@ -18,7 +18,7 @@ type flight struct {
 	rows   int // that it changes, estimated
 	batch  scheduler.Batch
 	items  []batch.Item[doneFunc]
-	term   uint64 // of a BeginTerm or SetLogic: it opens the term; else 0
+	term   uint64 // of a BeginTerm, a SetLogic or a restore's step: it may open the term; else 0
 }
 
 // never is how long the propose loop sleeps if only a wake can give it work.
@@ -68,6 +68,12 @@ func (e *Engine) nextFlight() (*flight, time.Duration) {
 		f.batch.Commands = []scheduler.Command{
 			{Op: scheduler.OpSetLogic, SetLogic: &scheduler.SetLogic{Logic: scheduler.LogicVersion}},
 		}
+		return e.addFlight(f, e.clock.read()), 0
+	}
+	if e.restore.term != 0 && e.gate == nil {
+		f := &flight{term: e.restore.term}
+		f.batch.Commands = []scheduler.Command{{Op: e.restore.op}}
+		e.restore = restoreStep{}
 		return e.addFlight(f, e.clock.read()), 0
 	}
 	if !e.leading {

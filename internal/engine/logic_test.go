@@ -97,7 +97,7 @@ func TestUpgrade(t *testing.T) {
 		}
 		r.submit(spec(t, "four"))
 		got := versions(t, r.log.copied()[4:])
-		want := fmt.Sprintf("[1:%d 1:%d 2:%d]", scheduler.OpBeginTerm, scheduler.OpSetLogic, scheduler.OpSubmit)
+		want := fmt.Sprintf("[1:%d 1:%d %d:%d]", scheduler.OpBeginTerm, scheduler.OpSetLogic, scheduler.LogicVersion, scheduler.OpSubmit)
 		if fmt.Sprint(got) != want {
 			t.Errorf("entries are %v, want %s", got, want)
 		}

@@ -26,7 +26,7 @@ func (e *Engine) turn(l Leadership) {
 		return // said before
 	}
 	was := e.elected
-	e.elected, e.begin, e.leading, e.upgrade = 0, 0, false, upgrade{}
+	e.elected, e.begin, e.leading, e.upgrade, e.restore = 0, 0, false, upgrade{}, restoreStep{}
 	e.notify()
 	e.qmu.Unlock()
 	e.failLine(ErrNotLeader)
@@ -41,13 +41,17 @@ func (e *Engine) turn(l Leadership) {
 }
 
 // termBegan opens for business: the term's BeginTerm is durable and applied. If that was under older rules, it has them
-// changed first, and is called again. On the apply goroutine, under omu.
+// changed first, and is called again; so it is after each step of a restore. On the apply goroutine, under omu.
 func (e *Engine) termBegan(term uint64) {
 	e.mu.RLock()
-	sessions, now, logic := e.state.Sessions(), e.state.Now(), e.state.Logic()
+	sessions, now, logic, restored := e.state.Sessions(), e.state.Now(), e.state.Logic(), e.state.Restored()
 	e.mu.RUnlock()
 	if logic < scheduler.LogicVersion {
 		e.beginUpgrade(term, logic)
+		return
+	}
+	if !restored {
+		e.goOnRestoring(term)
 		return
 	}
 	e.qmu.Lock()

@@ -26,7 +26,8 @@ const (
 	OpForget         Op = 19 // Forget: retention of dead letters is over
 	OpDelete         Op = 20 // Delete: finished tasks go before their retention is over. From logic 2 on
 	OpSetLogic       Op = 21 // SetLogic: other rules from the next entry on
-	opMax               = OpSetLogic
+	OpRestored       Op = 22 // the state comes from a backup, see restored. From logic 3 on
+	opMax               = OpRestored
 )
 
 // Batch is one log entry: a step. It is decoded, or kept decoded by the leader that proposed it.
@@ -36,7 +37,7 @@ type Batch struct {
 	Commands []Command
 }
 
-// Command is a tagged struct: Op says which one of the pointers is set (none for OpTick).
+// Command is a tagged struct: Op says which one of the pointers is set (none for OpTick and OpRestored).
 type Command struct {
 	Op        Op
 	BeginTerm *BeginTerm

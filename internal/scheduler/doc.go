@@ -19,7 +19,10 @@
 //
 // Each entry says by which version of these rules it is applied (Logic): grants aren't in the log, so a log must always be
 // replayed by the rules that it was applied by. A committed SetLogic changes them; those of released versions are pinned by
-// golden logs. What came with version 2 says so where it is.
+// golden logs. What came with version 2 or 3 says so where it is.
+//
+// A state that is loaded from a backup stands still until OpRestored, which ends all sessions and lets every counter that
+// leaves the process jump (restore.go).
 //
 // Events tell watchers what a step did, in order; their positions are a counter of the state. They carry nothing that the
 // state needs.

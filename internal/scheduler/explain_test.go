@@ -20,11 +20,12 @@ func TestExplain(t *testing.T) {
 		h.now = g.now
 		h.term = g.s.globals.Term
 		var waiting []TaskID
-		for id := TaskID(1); id <= g.s.LastTask(); id++ {
+		g.s.ids.walk(0, func(id TaskID) bool {
 			if ti, ok := g.s.Task(id); ok && ti.State == Pending && ti.StartBy == 0 && ti.Deadline == 0 {
 				waiting = append(waiting, id)
 			}
-		}
+			return true
+		})
 		if len(waiting) == 0 {
 			continue
 		}

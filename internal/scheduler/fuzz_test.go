@@ -80,6 +80,7 @@ func TestHalts(t *testing.T) {
 		"rules of old":              {entry(2, rules(1))},
 		"unknown rules":             {entry(1, rules(LogicVersion+1))},
 		"command from later rules":  {entry(1, Command{Op: OpDelete, Delete: &Delete{Items: make([]DeleteItem, 1)}})},
+		"restore by rules of old":   {entry(2, Command{Op: OpRestored})},
 		"term that stands":          {entry(LogicVersion, Command{Op: OpBeginTerm, BeginTerm: &BeginTerm{}})},
 	} {
 		func() {

@@ -98,6 +98,8 @@ func (g *gen) command() Command {
 		return g.delete()
 	case p < 97 && g.odds(30):
 		return Command{Op: OpSetLogic, SetLogic: &SetLogic{Logic: g.s.Logic() + 1}}
+	case p < 98 && g.s.Logic() >= 3 && (g.s.Restoring() || g.odds(10)):
+		return Command{Op: OpRestored}
 	case p < 98 && g.s.globals.Term > 0:
 		return Command{Op: OpTick}
 	}

@@ -119,3 +119,33 @@ func recordUnconfirmed(apply func(*Batch) *State) {
 		step(Day, Command{Op: OpTick})
 	}
 }
+
+// recordRestored is a restore in the middle of a log: of more sessions than one step ends, of leases and of a session that
+// is ending already.
+func recordRestored(apply func(*Batch) *State) {
+	now := testEpoch
+	step := func(wait Duration, cmds ...Command) *State {
+		now = now.Add(wait)
+		return apply(&Batch{Logic: LogicVersion, Now: now, Commands: cmds})
+	}
+	step(0, Command{Op: OpBeginTerm, BeginTerm: &BeginTerm{Term: 1, Limits: Limits{MaxTasks: 20_000, Depth: 20_000}}})
+	step(0, submit(specs(BatchTasksMax, "a")...), submit(specs(BatchTasksMax, "a")...))
+	for i := range 11 {
+		var opens []Command
+		for j := range 500 {
+			opens = append(opens, open(worker(fmt.Sprintf("w%d", 500*i+j), 1, "a")))
+		}
+		step(Second, opens...)
+	}
+	s := step(Second, Command{Op: OpTick})
+	s = step(Second, onSession(OpExpireSession, SessionCommand{Session: 1, Attach: 1, Started: s.tokensOf(s.sessions[1])}),
+		Command{Op: OpRestored})
+	for !s.Restored() {
+		s = step(Millisecond, Command{Op: OpTick})
+	}
+	for range 4 {
+		s = step(Second, Command{Op: OpTick})
+	}
+	step(Second, Command{Op: OpResumeSession, Resume: &ResumeSession{Session: 2, Incarnation: Hash128{1}}},
+		open(worker("w7", 3, "a")), submit(specs(3, "b")...))
+}

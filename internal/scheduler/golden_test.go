@@ -93,7 +93,7 @@ func replayGolden(t *testing.T, path string, seen map[uint32]int) {
 func hex(v uint64) string { return fmt.Sprintf("%016x", v) }
 
 // recordGolden writes the logs of LogicVersion: random histories, the last of which begins under the version before, one of
-// many lost workers and heavy tasks, one that meets the bounds of a step, and one of workers that confirm nothing.
+// many lost workers and heavy tasks, one that meets the bounds of a step, one of workers that confirm nothing, and a restore.
 func recordGolden(t *testing.T) {
 	for i, logic := range []uint32{LogicVersion, LogicVersion, LogicVersion, LogicVersion - 1} {
 		writeGolden(t, fmt.Sprintf("random%d", i+1), func(apply func(*Batch) *State) { recordRandom(uint64(101+i), 350, logic, apply) })
@@ -101,6 +101,7 @@ func recordGolden(t *testing.T) {
 	writeGolden(t, "losses", func(apply func(*Batch) *State) { recordLosses(200, 500, apply) })
 	writeGolden(t, "bulk", recordBulk)
 	writeGolden(t, "unconfirmed", recordUnconfirmed)
+	writeGolden(t, "restored", recordRestored)
 }
 
 func writeGolden(t *testing.T, name string, run func(apply func(*Batch) *State)) {

@@ -143,6 +143,10 @@ func (e *rowEncoder) globals(g *GlobalsRow) {
 		e.since(1, uint64(g.Logic))
 	}
 	e.since(2, g.LastPosition)
+	if g.Restoring {
+		e.since(3, 1)
+	}
+	e.since(4, uint64(g.EndThrough))
 }
 
 func (e *rowEncoder) policy(p *Policy) {

@@ -47,7 +47,8 @@ const (
 	SuspectLosses    = 2               // a task lost with its worker so often is run apart
 	HeavyWait        = Second          // a heavy task at the head for so long has slots kept for it
 	EventsKept       = 100_000         // events that the engine keeps for watchers
-	LogicVersion     = uint32(2)       // newest rules in this package; 1 is kept for old logs
+	RestoreJump      = uint64(1) << 32 // by which a restore raises every counter that leaves the process
+	LogicVersion     = uint32(3)       // newest rules in this package; older ones are kept for old logs
 	weightStride     = uint64(1) << 20 // virtual time that one slot of a queue of weight 1 costs
 	passCreditMax    = 64 * weightStride
 )

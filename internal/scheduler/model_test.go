@@ -20,6 +20,7 @@ type model struct {
 	dead      map[TaskID]*DeadRow
 	eff       *Effects
 	nextLogic uint32
+	restored  bool
 }
 
 // mTask is a task with what the core shares between tasks. Its row's Policy stays 0.
@@ -73,12 +74,18 @@ func (m *model) apply(b *Batch) *Effects {
 		m.command(&b.Commands[i], int32(i), &r)
 		m.eff.Replies = append(m.eff.Replies, r)
 	}
-	m.bury()
-	m.expire()
-	m.wake()
-	m.clean()
-	m.match()
+	if !m.g.Restoring {
+		m.endRestored()
+		m.bury()
+		m.expire()
+		m.wake()
+		m.clean()
+		m.match()
+	}
 	m.g.Logic = m.nextLogic
+	if m.restored {
+		m.jump()
+	}
 	return m.eff
 }
 
@@ -128,6 +135,8 @@ func (m *model) command(c *Command, i int32, r *Reply) {
 		r.Items = Span{int32(from), int32(len(m.eff.Items))}
 	case OpSetLogic:
 		m.nextLogic = c.SetLogic.Logic
+	case OpRestored:
+		m.restored = true
 	default:
 		m.session(c.Op, c.Session, r)
 	}

@@ -94,9 +94,10 @@ func TestReadersShare(t *testing.T) {
 				for _, name := range genQueues {
 					h.s.ExplainQueue(name)
 				}
-				for id := range h.s.LastTask() {
+				h.s.ids.walk(0, func(id TaskID) bool {
 					h.s.Explain(id)
-				}
+					return true
+				})
 			}
 		})
 	}

@@ -68,6 +68,11 @@ type GlobalsRow struct {
 	VirtualTime  uint64 // fairness between queues
 	Logic        uint32 // rules in force; 0: not known yet, the first entry says
 	LastPosition uint64 // of events; from logic 2 on
+
+	// Restoring: the rows come from a backup, and OpRestored hasn't been applied yet. Nothing happens by itself until then.
+	// Set by who restores a backup, and by nobody else.
+	Restoring  bool
+	EndThrough SessionID // OpRestored ends the sessions up to this one; 0: none is left. From logic 3 on
 }
 
 // QueueRow is a queue; its counts are recomputed at load.

@@ -215,7 +215,7 @@ func (s *script) show(what string) {
 	st := s.s
 	switch what {
 	case "tasks":
-		for id := TaskID(1); id <= st.LastTask(); id++ {
+		st.ids.walk(0, func(id TaskID) bool {
 			if t, ok := st.Task(id); ok {
 				line := fmt.Sprintf("#%d gen %d %s %s/%s attempts %d losses %d undelivered %d", id, t.Gen, t.State, t.Queue, t.Kind, t.Attempts, t.Losses, t.Undelivered)
 				if t.Due != 0 {
@@ -226,7 +226,8 @@ func (s *script) show(what string) {
 				}
 				s.printf("%s", line)
 			}
-		}
+			return true
+		})
 	case "leases":
 		for _, x := range st.sortedSessions() {
 			for _, l := range st.SessionLeases(x.ID, 100) {

@@ -23,7 +23,7 @@ import (
 //	explain-queue NAME          why a queue's tasks wait
 //	recall [N]                  leases that should be given up, at most N
 //	due                         when the next tick is, from now
-//	reload                      checkpoint, and go on with a state loaded from it
+//	reload [restore]            checkpoint, and go on with a state loaded from it, or restored
 //
 // go test -run TestScripts -rewrite writes the outputs anew.
 func TestScripts(t *testing.T) {
@@ -93,7 +93,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "show":
 		s.show(d.CmdArgs[0].Key)
 	case "reload":
-		s.s = checkpointOf(t, s.s).load(t)
+		s.s = reloaded(t, s.s, d.HasArg("restore"))
 	default:
 		d.Fatalf(t, "no directive %q", d.Cmd)
 	}
@@ -198,8 +198,8 @@ func (s *script) command(line string) Command {
 		return Command{Op: OpBeginTerm, BeginTerm: &BeginTerm{Term: s.term, Limits: Limits{
 			MaxTasks: f.num("tasks", MaxTasksDefault), Depth: f.num("depth", QueueDepth),
 		}}}
-	case "tick":
-		return Command{Op: OpTick}
+	case "tick", "restored":
+		return Command{Op: map[string]Op{"tick": OpTick, "restored": OpRestored}[words[0]]}
 	case "submit":
 		return s.submitLine(strings.TrimPrefix(line, "submit"), f)
 	case "cancel":

@@ -48,6 +48,7 @@ type State struct {
 	rows   int                // changed by the step under way
 
 	nextLogic uint32 // set by the step under way; 0: unchanged
+	restored  bool   // set by the step under way: see restored
 	scratch   submitScratch
 }
 
@@ -112,6 +113,9 @@ func (s *State) Apply(b *Batch, eff *Effects) {
 		s.globals.Logic, s.nextLogic = s.nextLogic, 0
 		s.matcher.unblockAll()
 	}
+	if s.restored {
+		s.jump(eff)
+	}
 }
 
 // advance moves the log's time, which never goes back.
@@ -151,6 +155,9 @@ func (s *State) command(c *Command, i int32, eff *Effects) {
 		s.forget(c.Forget, eff)
 	case OpSetLogic:
 		s.setLogic(c.SetLogic)
+	case OpRestored:
+		s.since(3, c.Op)
+		s.restored = true
 	case OpDelete:
 		s.since(2, c.Op)
 		s.deleteFinished(c.Delete, r, eff)
@@ -172,6 +179,9 @@ func (s *State) beginTerm(c *BeginTerm) {
 // housekeep does what time and free slots ask for, within the step's bound: deaths of sessions first, then timers, then
 // grants. What is left is found by the next step, where it was.
 func (s *State) housekeep(eff *Effects) {
+	if s.globals.Restoring || !s.endRestored(eff) {
+		return
+	}
 	left := func() int { return max(0, StepRowsMax-decisionRowsMax-s.rows) }
 	s.buryDying(s.rows+left()/2, eff)
 	s.fireExpiry(s.rows+left()/2, eff)
@@ -190,7 +200,10 @@ const decisionRowsMax = 8
 
 // NextDeadline is when the next Tick is due, if ever. At or before Now means at once.
 func (s *State) NextDeadline() (Time, bool) {
-	if len(s.dying) > 0 {
+	if s.globals.Restoring {
+		return 0, false
+	}
+	if len(s.dying) > 0 || s.globals.EndThrough != 0 {
 		return s.globals.Now, true
 	}
 	at, ok := TimeMax, false

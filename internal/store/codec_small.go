@@ -14,6 +14,7 @@ func globalsToProto(g *scheduler.GlobalsRow) *storagev1.Globals {
 		LastQueue: g.LastQueue, LastShape: g.LastShape, LastPolicy: g.LastPolicy,
 		LastProducer: g.LastProducer, LastUse: g.LastUse, LastKey: g.LastKey, LastDead: g.LastDead,
 		VirtualTime: g.VirtualTime, Logic: g.Logic, LastPosition: g.LastPosition,
+		Restoring: g.Restoring, EndThrough: uint64(g.EndThrough),
 	}
 }
 
@@ -33,6 +34,7 @@ func decodeGlobals(key uint64, data []byte) (*scheduler.GlobalsRow, error) {
 		LastQueue:   m.GetLastQueue(), LastShape: m.GetLastShape(), LastPolicy: m.GetLastPolicy(),
 		LastProducer: m.GetLastProducer(), LastUse: m.GetLastUse(), LastKey: m.GetLastKey(), LastDead: m.GetLastDead(),
 		VirtualTime: m.GetVirtualTime(), Logic: m.GetLogic(), LastPosition: m.GetLastPosition(),
+		Restoring: m.GetRestoring(), EndThrough: scheduler.SessionID(m.GetEndThrough()),
 	}, n.err
 }
 

@@ -20,6 +20,7 @@ import (
 const (
 	suffixNew     = ".new"
 	suffixCompact = ".compact"
+	suffixBackup  = ".backup"
 )
 
 type openFileFunc func(name string, flag int, mode os.FileMode) (*os.File, error)

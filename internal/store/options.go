@@ -69,6 +69,19 @@ var (
 	ErrNotCheckpoint = errors.New("not a checkpoint")
 )
 
+// Returned by Backup, CheckBackup and Restore.
+var (
+	// ErrNoRoom is returned by Backup when the disk's free space above the
+	// reserve doesn't take the copy.
+	ErrNoRoom = errors.New("no room for a backup")
+
+	// ErrNotBackup is returned for a file that isn't a backup, or lacks its end.
+	ErrNotBackup = errors.New("not a backup")
+
+	// ErrNotEmpty is returned by Restore for a directory that holds something.
+	ErrNotEmpty = errors.New("the directory isn't empty")
+)
+
 // Returned while a store is open.
 var (
 	// ErrDamaged is returned when what was read isn't what was written.

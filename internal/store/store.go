@@ -94,10 +94,10 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// removeLeftovers removes what a crash while creating or compacting has left.
-// Both hold the lock that this store holds now, or have no file to show yet.
+// removeLeftovers removes what a crash while creating, compacting or backing up
+// has left. All hold the lock that this store holds now, or have no file to show yet.
 func (s *Store) removeLeftovers() {
-	for _, suffix := range []string{suffixNew, suffixCompact} {
+	for _, suffix := range []string{suffixNew, suffixCompact, suffixBackup} {
 		if err := os.Remove(s.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			s.o.Logger.Warn("cannot remove an unfinished checkpoint file", "path", s.path+suffix, "error", err)
 		}

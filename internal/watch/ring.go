@@ -2,7 +2,7 @@ package watch
 
 import "sync"
 
-// Ring keeps the last elements of a sequence that is numbered from 1 without gaps. Readers ask for what follows a number;
+// Ring keeps the last elements of a sequence that is numbered from 1 without gaps, but for a Skip. Readers ask for what follows a number;
 // one that is too far behind is told how much it has missed.
 type Ring[E any] struct {
 	mu    sync.Mutex
@@ -39,6 +39,22 @@ func (r *Ring[E]) Append(elements []E) {
 		elements = elements[n:]
 	}
 	r.first = max(r.first, r.last+1-uint64(len(r.slots)))
+	if r.moved != nil {
+		close(r.moved)
+		r.moved = nil
+	}
+}
+
+// Skip goes on after a number beyond the last one: those between were never there. What was kept is forgotten, and a reader
+// has missed all up to it. Nothing happens if it is the last one.
+func (r *Ring[E]) Skip(last uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last == r.last {
+		return
+	}
+	clear(r.slots)
+	r.slots, r.base, r.first, r.last = r.slots[:0], last+1, last+1, last
 	if r.moved != nil {
 		close(r.moved)
 		r.moved = nil

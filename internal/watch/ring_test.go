@@ -161,3 +161,27 @@ func BenchmarkRingAppend(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/element")
 }
+
+func TestRingSkip(t *testing.T) {
+	r := NewRing[int](4, 10)
+	r.Append([]int{11, 12, 13})
+	_, _, _, waits := r.Read(13, make([]int, 4))
+	r.Skip(13)
+	if n, through, missed, _ := r.Read(11, make([]int, 4)); n != 2 || through != 13 || missed != 0 {
+		t.Fatalf("a skip to where it is: %d through %d, missed %d", n, through, missed)
+	}
+	r.Skip(100)
+	select {
+	case <-waits:
+	default:
+		t.Error("who waits isn't told of a skip")
+	}
+	buf := make([]int, 8)
+	if n, through, missed, _ := r.Read(12, buf); n != 0 || through != 100 || missed != 88 || r.Last() != 100 {
+		t.Fatalf("after a skip: %d through %d, missed %d, last %d", n, through, missed, r.Last())
+	}
+	r.Append([]int{101, 102, 103, 104, 105})
+	if n, through, missed, _ := r.Read(100, buf); n != 4 || through != 105 || missed != 1 || buf[0] != 102 || buf[3] != 105 {
+		t.Fatalf("then: %v, %d through %d, missed %d", buf, n, through, missed)
+	}
+}

@@ -112,7 +112,7 @@ type Command struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What it does: the core's Op.
 	Op uint32 `protobuf:"varint,1,opt,name=op,proto3" json:"op,omitempty"`
-	// Its arguments, as op requires.
+	// Its arguments, as op requires. OpTick and OpRestored have none.
 	//
 	// Types that are valid to be assigned to Args:
 	//

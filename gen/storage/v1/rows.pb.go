@@ -594,7 +594,11 @@ type Globals struct {
 	// Logic version in force; 0: 1.
 	Logic uint32 `protobuf:"varint,16,opt,name=logic,proto3" json:"logic,omitempty"`
 	// Counter of events.
-	LastPosition  uint64 `protobuf:"varint,17,opt,name=last_position,json=lastPosition,proto3" json:"last_position,omitempty"`
+	LastPosition uint64 `protobuf:"varint,17,opt,name=last_position,json=lastPosition,proto3" json:"last_position,omitempty"`
+	// It comes from a backup, and Restored wasn't applied yet.
+	Restoring bool `protobuf:"varint,18,opt,name=restoring,proto3" json:"restoring,omitempty"`
+	// Restored ends the sessions up to this one; 0: none is left.
+	EndThrough    uint64 `protobuf:"varint,19,opt,name=end_through,json=endThrough,proto3" json:"end_through,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -744,6 +748,20 @@ func (x *Globals) GetLogic() uint32 {
 func (x *Globals) GetLastPosition() uint64 {
 	if x != nil {
 		return x.LastPosition
+	}
+	return 0
+}
+
+func (x *Globals) GetRestoring() bool {
+	if x != nil {
+		return x.Restoring
+	}
+	return false
+}
+
+func (x *Globals) GetEndThrough() uint64 {
+	if x != nil {
+		return x.EndThrough
 	}
 	return 0
 }
@@ -1757,6 +1775,106 @@ func (x *Manifest) GetLogic() uint32 {
 	return 0
 }
 
+// BackupHeader stands at the head of a backup file and says what follows.
+type BackupHeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of the file's form.
+	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// Version of the checkpoint's format.
+	Format uint32 `protobuf:"varint,2,opt,name=format,proto3" json:"format,omitempty"`
+	// Log index that the checkpoint holds.
+	Index uint64 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	// Logic version in force.
+	Logic uint32 `protobuf:"varint,4,opt,name=logic,proto3" json:"logic,omitempty"`
+	// Size of the checkpoint in bytes.
+	CheckpointBytes uint64 `protobuf:"varint,5,opt,name=checkpoint_bytes,json=checkpointBytes,proto3" json:"checkpoint_bytes,omitempty"`
+	// When the backup was made, by the wall clock.
+	Created int64 `protobuf:"varint,6,opt,name=created,proto3" json:"created,omitempty"`
+	// The coordinator's version.
+	Release       string `protobuf:"bytes,7,opt,name=release,proto3" json:"release,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupHeader) Reset() {
+	*x = BackupHeader{}
+	mi := &file_storage_v1_rows_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupHeader) ProtoMessage() {}
+
+func (x *BackupHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_rows_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupHeader.ProtoReflect.Descriptor instead.
+func (*BackupHeader) Descriptor() ([]byte, []int) {
+	return file_storage_v1_rows_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *BackupHeader) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *BackupHeader) GetFormat() uint32 {
+	if x != nil {
+		return x.Format
+	}
+	return 0
+}
+
+func (x *BackupHeader) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *BackupHeader) GetLogic() uint32 {
+	if x != nil {
+		return x.Logic
+	}
+	return 0
+}
+
+func (x *BackupHeader) GetCheckpointBytes() uint64 {
+	if x != nil {
+		return x.CheckpointBytes
+	}
+	return 0
+}
+
+func (x *BackupHeader) GetCreated() int64 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *BackupHeader) GetRelease() string {
+	if x != nil {
+		return x.Release
+	}
+	return ""
+}
+
 var File_storage_v1_rows_proto protoreflect.FileDescriptor
 
 const file_storage_v1_rows_proto_rawDesc = "" +
@@ -1808,7 +1926,7 @@ const file_storage_v1_rows_proto_rawDesc = "" +
 	"\x06detail\x18\x0e \x01(\v2\x12.storage.v1.DetailR\x06detail\x126\n" +
 	"\flast_failure\x18\x0f \x01(\v2\x13.storage.v1.AttemptR\vlastFailure\x12\x18\n" +
 	"\agranted\x18\x10 \x01(\x03R\agranted\x12!\n" +
-	"\fhas_attempts\x18\x11 \x01(\bR\vhasAttempts\"\x87\x04\n" +
+	"\fhas_attempts\x18\x11 \x01(\bR\vhasAttempts\"\xc6\x04\n" +
 	"\aGlobals\x12\x10\n" +
 	"\x03now\x18\x01 \x01(\x03R\x03now\x12\x16\n" +
 	"\x06served\x18\x02 \x01(\x03R\x06served\x12\x12\n" +
@@ -1831,7 +1949,10 @@ const file_storage_v1_rows_proto_rawDesc = "" +
 	"\tlast_dead\x18\x0e \x01(\x04R\blastDead\x12!\n" +
 	"\fvirtual_time\x18\x0f \x01(\x04R\vvirtualTime\x12\x14\n" +
 	"\x05logic\x18\x10 \x01(\rR\x05logic\x12#\n" +
-	"\rlast_position\x18\x11 \x01(\x04R\flastPosition\"\xd9\x01\n" +
+	"\rlast_position\x18\x11 \x01(\x04R\flastPosition\x12\x1c\n" +
+	"\trestoring\x18\x12 \x01(\bR\trestoring\x12\x1f\n" +
+	"\vend_through\x18\x13 \x01(\x04R\n" +
+	"endThrough\"\xd9\x01\n" +
 	"\x05Queue\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06weight\x18\x02 \x01(\rR\x06weight\x12\x16\n" +
@@ -1925,7 +2046,15 @@ const file_storage_v1_rows_proto_rawDesc = "" +
 	"\x05logic\x18\x04 \x01(\rR\x05logic\x1a7\n" +
 	"\tRowsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01B\x9f\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xcb\x01\n" +
+	"\fBackupHeader\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
+	"\x06format\x18\x02 \x01(\rR\x06format\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x14\n" +
+	"\x05logic\x18\x04 \x01(\rR\x05logic\x12)\n" +
+	"\x10checkpoint_bytes\x18\x05 \x01(\x04R\x0fcheckpointBytes\x12\x18\n" +
+	"\acreated\x18\x06 \x01(\x03R\acreated\x12\x18\n" +
+	"\arelease\x18\a \x01(\tR\areleaseB\x9f\x01\n" +
 	"\x0ecom.storage.v1B\tRowsProtoP\x01Z9github.com/yardmaster/yardmaster/gen/storage/v1;storagev1\xa2\x02\x03SXX\xaa\x02\n" +
 	"Storage.V1\xca\x02\n" +
 	"Storage\\V1\xe2\x02\x16Storage\\V1\\GPBMetadata\xea\x02\vStorage::V1b\x06proto3"
@@ -1942,7 +2071,7 @@ func file_storage_v1_rows_proto_rawDescGZIP() []byte {
 	return file_storage_v1_rows_proto_rawDescData
 }
 
-var file_storage_v1_rows_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_storage_v1_rows_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_storage_v1_rows_proto_goTypes = []any{
 	(*Body)(nil),           // 0: storage.v1.Body
 	(*Detail)(nil),         // 1: storage.v1.Detail
@@ -1960,26 +2089,27 @@ var file_storage_v1_rows_proto_goTypes = []any{
 	(*Key)(nil),            // 13: storage.v1.Key
 	(*Dead)(nil),           // 14: storage.v1.Dead
 	(*Manifest)(nil),       // 15: storage.v1.Manifest
-	nil,                    // 16: storage.v1.Manifest.RowsEntry
-	(*Label)(nil),          // 17: storage.v1.Label
-	(*TaskSpec)(nil),       // 18: storage.v1.TaskSpec
-	(*Limits)(nil),         // 19: storage.v1.Limits
-	(*WorkerInfo)(nil),     // 20: storage.v1.WorkerInfo
+	(*BackupHeader)(nil),   // 16: storage.v1.BackupHeader
+	nil,                    // 17: storage.v1.Manifest.RowsEntry
+	(*Label)(nil),          // 18: storage.v1.Label
+	(*TaskSpec)(nil),       // 19: storage.v1.TaskSpec
+	(*Limits)(nil),         // 20: storage.v1.Limits
+	(*WorkerInfo)(nil),     // 21: storage.v1.WorkerInfo
 }
 var file_storage_v1_rows_proto_depIdxs = []int32{
-	17, // 0: storage.v1.Body.labels:type_name -> storage.v1.Label
+	18, // 0: storage.v1.Body.labels:type_name -> storage.v1.Label
 	1,  // 1: storage.v1.Attempts.detail:type_name -> storage.v1.Detail
 	3,  // 2: storage.v1.Attempts.list:type_name -> storage.v1.Attempt
 	1,  // 3: storage.v1.Attempt.detail:type_name -> storage.v1.Detail
-	18, // 4: storage.v1.Finished.spec:type_name -> storage.v1.TaskSpec
-	17, // 5: storage.v1.Finished.labels:type_name -> storage.v1.Label
+	19, // 4: storage.v1.Finished.spec:type_name -> storage.v1.TaskSpec
+	18, // 5: storage.v1.Finished.labels:type_name -> storage.v1.Label
 	1,  // 6: storage.v1.Finished.detail:type_name -> storage.v1.Detail
 	3,  // 7: storage.v1.Finished.last_failure:type_name -> storage.v1.Attempt
-	19, // 8: storage.v1.Globals.limits:type_name -> storage.v1.Limits
-	17, // 9: storage.v1.Shape.require:type_name -> storage.v1.Label
-	20, // 10: storage.v1.Session.worker:type_name -> storage.v1.WorkerInfo
+	20, // 8: storage.v1.Globals.limits:type_name -> storage.v1.Limits
+	18, // 9: storage.v1.Shape.require:type_name -> storage.v1.Label
+	21, // 10: storage.v1.Session.worker:type_name -> storage.v1.WorkerInfo
 	12, // 11: storage.v1.Producer.answers:type_name -> storage.v1.ProducerAnswer
-	16, // 12: storage.v1.Manifest.rows:type_name -> storage.v1.Manifest.RowsEntry
+	17, // 12: storage.v1.Manifest.rows:type_name -> storage.v1.Manifest.RowsEntry
 	13, // [13:13] is the sub-list for method output_type
 	13, // [13:13] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
@@ -1999,7 +2129,7 @@ func file_storage_v1_rows_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_rows_proto_rawDesc), len(file_storage_v1_rows_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1041,6 +1041,293 @@ func (x *WorkerLease) GetRevoked() bool {
 	return false
 }
 
+// BackupRequest asks for a backup.
+type BackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{11}
+}
+
+// BackupResponse is a part of a backup.
+type BackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The part.
+	//
+	// Types that are valid to be assigned to Message:
+	//
+	//	*BackupResponse_Header
+	//	*BackupResponse_Data
+	//	*BackupResponse_End
+	Message       isBackupResponse_Message `protobuf_oneof:"message"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BackupResponse) GetMessage() isBackupResponse_Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetHeader() *BackupHeader {
+	if x != nil {
+		if x, ok := x.Message.(*BackupResponse_Header); ok {
+			return x.Header
+		}
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetData() []byte {
+	if x != nil {
+		if x, ok := x.Message.(*BackupResponse_Data); ok {
+			return x.Data
+		}
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetEnd() *BackupEnd {
+	if x != nil {
+		if x, ok := x.Message.(*BackupResponse_End); ok {
+			return x.End
+		}
+	}
+	return nil
+}
+
+type isBackupResponse_Message interface {
+	isBackupResponse_Message()
+}
+
+type BackupResponse_Header struct {
+	// What follows. The first message, and only that.
+	Header *BackupHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
+}
+
+type BackupResponse_Data struct {
+	// The next bytes of the backup file, 1 to 262,144.
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3,oneof"`
+}
+
+type BackupResponse_End struct {
+	// All has been sent. The last message; a stream that ends without it was cut off.
+	End *BackupEnd `protobuf:"bytes,3,opt,name=end,proto3,oneof"`
+}
+
+func (*BackupResponse_Header) isBackupResponse_Message() {}
+
+func (*BackupResponse_Data) isBackupResponse_Message() {}
+
+func (*BackupResponse_End) isBackupResponse_Message() {}
+
+// BackupHeader says what a backup is. The file says the same of itself.
+type BackupHeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Size of the backup file in bytes.
+	FileBytes uint64 `protobuf:"varint,1,opt,name=file_bytes,json=fileBytes,proto3" json:"file_bytes,omitempty"`
+	// Version of the backup file's form. Today 1.
+	Version uint32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Version of the checkpoint's format.
+	Format uint32 `protobuf:"varint,3,opt,name=format,proto3" json:"format,omitempty"`
+	// Log index that the backup holds: all entries up to it, and nothing later.
+	Index uint64 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	// Version of the rules that the state machine follows.
+	LogicVersion uint32 `protobuf:"varint,5,opt,name=logic_version,json=logicVersion,proto3" json:"logic_version,omitempty"`
+	// When it was made, by the coordinator's clock.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// The coordinator's version.
+	Release       string `protobuf:"bytes,7,opt,name=release,proto3" json:"release,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupHeader) Reset() {
+	*x = BackupHeader{}
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupHeader) ProtoMessage() {}
+
+func (x *BackupHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupHeader.ProtoReflect.Descriptor instead.
+func (*BackupHeader) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BackupHeader) GetFileBytes() uint64 {
+	if x != nil {
+		return x.FileBytes
+	}
+	return 0
+}
+
+func (x *BackupHeader) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *BackupHeader) GetFormat() uint32 {
+	if x != nil {
+		return x.Format
+	}
+	return 0
+}
+
+func (x *BackupHeader) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *BackupHeader) GetLogicVersion() uint32 {
+	if x != nil {
+		return x.LogicVersion
+	}
+	return 0
+}
+
+func (x *BackupHeader) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *BackupHeader) GetRelease() string {
+	if x != nil {
+		return x.Release
+	}
+	return ""
+}
+
+// BackupEnd ends a backup.
+type BackupEnd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the backup file, all bytes of the chunks: 32 bytes.
+	Sha256        []byte `protobuf:"bytes,1,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupEnd) Reset() {
+	*x = BackupEnd{}
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupEnd) ProtoMessage() {}
+
+func (x *BackupEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_yardmaster_v1_operator_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupEnd.ProtoReflect.Descriptor instead.
+func (*BackupEnd) Descriptor() ([]byte, []int) {
+	return file_yardmaster_v1_operator_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BackupEnd) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
 var File_yardmaster_v1_operator_proto protoreflect.FileDescriptor
 
 const file_yardmaster_v1_operator_proto_rawDesc = "" +
@@ -1136,11 +1423,30 @@ const file_yardmaster_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"grant_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tgrantTime\x12\x18\n" +
 	"\astarted\x18\x05 \x01(\bR\astarted\x12\x18\n" +
-	"\arevoked\x18\x06 \x01(\bR\arevoked2\x9c\x02\n" +
+	"\arevoked\x18\x06 \x01(\bR\arevoked\"\x0f\n" +
+	"\rBackupRequest\"\x96\x01\n" +
+	"\x0eBackupResponse\x125\n" +
+	"\x06header\x18\x01 \x01(\v2\x1b.yardmaster.v1.BackupHeaderH\x00R\x06header\x12\x14\n" +
+	"\x04data\x18\x02 \x01(\fH\x00R\x04data\x12,\n" +
+	"\x03end\x18\x03 \x01(\v2\x18.yardmaster.v1.BackupEndH\x00R\x03endB\t\n" +
+	"\amessage\"\xf1\x01\n" +
+	"\fBackupHeader\x12\x1d\n" +
+	"\n" +
+	"file_bytes\x18\x01 \x01(\x04R\tfileBytes\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\x12\x16\n" +
+	"\x06format\x18\x03 \x01(\rR\x06format\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\x12#\n" +
+	"\rlogic_version\x18\x05 \x01(\rR\flogicVersion\x12;\n" +
+	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12\x18\n" +
+	"\arelease\x18\a \x01(\tR\arelease\"#\n" +
+	"\tBackupEnd\x12\x16\n" +
+	"\x06sha256\x18\x01 \x01(\fR\x06sha2562\xe5\x02\n" +
 	"\x0fOperatorService\x12c\n" +
 	"\x06Status\x12+.yardmaster.v1.OperatorServiceStatusRequest\x1a,.yardmaster.v1.OperatorServiceStatusResponse\x12T\n" +
 	"\vListWorkers\x12!.yardmaster.v1.ListWorkersRequest\x1a\".yardmaster.v1.ListWorkersResponse\x12N\n" +
-	"\tGetWorker\x12\x1f.yardmaster.v1.GetWorkerRequest\x1a .yardmaster.v1.GetWorkerResponseB\xb8\x01\n" +
+	"\tGetWorker\x12\x1f.yardmaster.v1.GetWorkerRequest\x1a .yardmaster.v1.GetWorkerResponse\x12G\n" +
+	"\x06Backup\x12\x1c.yardmaster.v1.BackupRequest\x1a\x1d.yardmaster.v1.BackupResponse0\x01B\xb8\x01\n" +
 	"\x11com.yardmaster.v1B\rOperatorProtoP\x01Z?github.com/yardmaster/yardmaster/gen/yardmaster/v1;yardmasterv1\xa2\x02\x03YXX\xaa\x02\rYardmaster.V1\xca\x02\rYardmaster\\V1\xe2\x02\x19Yardmaster\\V1\\GPBMetadata\xea\x02\x0eYardmaster::V1b\x06proto3"
 
 var (
@@ -1156,7 +1462,7 @@ func file_yardmaster_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_yardmaster_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_yardmaster_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_yardmaster_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_yardmaster_v1_operator_proto_goTypes = []any{
 	(Worker_State)(0),                     // 0: yardmaster.v1.Worker.State
 	(*OperatorServiceStatusRequest)(nil),  // 1: yardmaster.v1.OperatorServiceStatusRequest
@@ -1170,35 +1476,44 @@ var file_yardmaster_v1_operator_proto_goTypes = []any{
 	(*GetWorkerResponse)(nil),             // 9: yardmaster.v1.GetWorkerResponse
 	(*WorkerDetail)(nil),                  // 10: yardmaster.v1.WorkerDetail
 	(*WorkerLease)(nil),                   // 11: yardmaster.v1.WorkerLease
-	nil,                                   // 12: yardmaster.v1.Worker.LabelsEntry
-	(*timestamppb.Timestamp)(nil),         // 13: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),           // 14: google.protobuf.Duration
+	(*BackupRequest)(nil),                 // 12: yardmaster.v1.BackupRequest
+	(*BackupResponse)(nil),                // 13: yardmaster.v1.BackupResponse
+	(*BackupHeader)(nil),                  // 14: yardmaster.v1.BackupHeader
+	(*BackupEnd)(nil),                     // 15: yardmaster.v1.BackupEnd
+	nil,                                   // 16: yardmaster.v1.Worker.LabelsEntry
+	(*timestamppb.Timestamp)(nil),         // 17: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),           // 18: google.protobuf.Duration
 }
 var file_yardmaster_v1_operator_proto_depIdxs = []int32{
-	13, // 0: yardmaster.v1.OperatorServiceStatusResponse.start_time:type_name -> google.protobuf.Timestamp
-	13, // 1: yardmaster.v1.OperatorServiceStatusResponse.log_time:type_name -> google.protobuf.Timestamp
+	17, // 0: yardmaster.v1.OperatorServiceStatusResponse.start_time:type_name -> google.protobuf.Timestamp
+	17, // 1: yardmaster.v1.OperatorServiceStatusResponse.log_time:type_name -> google.protobuf.Timestamp
 	3,  // 2: yardmaster.v1.OperatorServiceStatusResponse.totals:type_name -> yardmaster.v1.Totals
 	0,  // 3: yardmaster.v1.Worker.state:type_name -> yardmaster.v1.Worker.State
-	12, // 4: yardmaster.v1.Worker.labels:type_name -> yardmaster.v1.Worker.LabelsEntry
+	16, // 4: yardmaster.v1.Worker.labels:type_name -> yardmaster.v1.Worker.LabelsEntry
 	5,  // 5: yardmaster.v1.Worker.pools:type_name -> yardmaster.v1.WorkerPool
-	14, // 6: yardmaster.v1.Worker.last_heard:type_name -> google.protobuf.Duration
-	13, // 7: yardmaster.v1.Worker.open_time:type_name -> google.protobuf.Timestamp
+	18, // 6: yardmaster.v1.Worker.last_heard:type_name -> google.protobuf.Duration
+	17, // 7: yardmaster.v1.Worker.open_time:type_name -> google.protobuf.Timestamp
 	4,  // 8: yardmaster.v1.ListWorkersResponse.workers:type_name -> yardmaster.v1.Worker
 	10, // 9: yardmaster.v1.GetWorkerResponse.sessions:type_name -> yardmaster.v1.WorkerDetail
 	4,  // 10: yardmaster.v1.WorkerDetail.worker:type_name -> yardmaster.v1.Worker
 	11, // 11: yardmaster.v1.WorkerDetail.leases:type_name -> yardmaster.v1.WorkerLease
-	13, // 12: yardmaster.v1.WorkerLease.grant_time:type_name -> google.protobuf.Timestamp
-	1,  // 13: yardmaster.v1.OperatorService.Status:input_type -> yardmaster.v1.OperatorServiceStatusRequest
-	6,  // 14: yardmaster.v1.OperatorService.ListWorkers:input_type -> yardmaster.v1.ListWorkersRequest
-	8,  // 15: yardmaster.v1.OperatorService.GetWorker:input_type -> yardmaster.v1.GetWorkerRequest
-	2,  // 16: yardmaster.v1.OperatorService.Status:output_type -> yardmaster.v1.OperatorServiceStatusResponse
-	7,  // 17: yardmaster.v1.OperatorService.ListWorkers:output_type -> yardmaster.v1.ListWorkersResponse
-	9,  // 18: yardmaster.v1.OperatorService.GetWorker:output_type -> yardmaster.v1.GetWorkerResponse
-	16, // [16:19] is the sub-list for method output_type
-	13, // [13:16] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	17, // 12: yardmaster.v1.WorkerLease.grant_time:type_name -> google.protobuf.Timestamp
+	14, // 13: yardmaster.v1.BackupResponse.header:type_name -> yardmaster.v1.BackupHeader
+	15, // 14: yardmaster.v1.BackupResponse.end:type_name -> yardmaster.v1.BackupEnd
+	17, // 15: yardmaster.v1.BackupHeader.create_time:type_name -> google.protobuf.Timestamp
+	1,  // 16: yardmaster.v1.OperatorService.Status:input_type -> yardmaster.v1.OperatorServiceStatusRequest
+	6,  // 17: yardmaster.v1.OperatorService.ListWorkers:input_type -> yardmaster.v1.ListWorkersRequest
+	8,  // 18: yardmaster.v1.OperatorService.GetWorker:input_type -> yardmaster.v1.GetWorkerRequest
+	12, // 19: yardmaster.v1.OperatorService.Backup:input_type -> yardmaster.v1.BackupRequest
+	2,  // 20: yardmaster.v1.OperatorService.Status:output_type -> yardmaster.v1.OperatorServiceStatusResponse
+	7,  // 21: yardmaster.v1.OperatorService.ListWorkers:output_type -> yardmaster.v1.ListWorkersResponse
+	9,  // 22: yardmaster.v1.OperatorService.GetWorker:output_type -> yardmaster.v1.GetWorkerResponse
+	13, // 23: yardmaster.v1.OperatorService.Backup:output_type -> yardmaster.v1.BackupResponse
+	20, // [20:24] is the sub-list for method output_type
+	16, // [16:20] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_yardmaster_v1_operator_proto_init() }
@@ -1206,13 +1521,18 @@ func file_yardmaster_v1_operator_proto_init() {
 	if File_yardmaster_v1_operator_proto != nil {
 		return
 	}
+	file_yardmaster_v1_operator_proto_msgTypes[12].OneofWrappers = []any{
+		(*BackupResponse_Header)(nil),
+		(*BackupResponse_Data)(nil),
+		(*BackupResponse_End)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yardmaster_v1_operator_proto_rawDesc), len(file_yardmaster_v1_operator_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const (
 	OperatorService_Status_FullMethodName      = "/yardmaster.v1.OperatorService/Status"
 	OperatorService_ListWorkers_FullMethodName = "/yardmaster.v1.OperatorService/ListWorkers"
 	OperatorService_GetWorker_FullMethodName   = "/yardmaster.v1.OperatorService/GetWorker"
+	OperatorService_Backup_FullMethodName      = "/yardmaster.v1.OperatorService/Backup"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -36,6 +37,13 @@ type OperatorServiceClient interface {
 	ListWorkers(ctx context.Context, in *ListWorkersRequest, opts ...grpc.CallOption) (*ListWorkersResponse, error)
 	// GetWorker returns the sessions of one worker name, with the leases they hold (at most 1,000 each). Errors: NOT_FOUND.
 	GetWorker(ctx context.Context, in *GetWorkerRequest, opts ...grpc.CallOption) (*GetWorkerResponse, error)
+	// Backup streams a consistent copy of everything, made while the coordinator serves: it holds all that was acknowledged
+	// before the call began. First comes a header, then the backup file in chunks, last the file's checksum. The copy is made
+	// on the data directory's disk first, so the header may take as long as copying the checkpoint does. To use it: the chunks,
+	// one after the other, are the file that `coordinator restore` takes. Errors: RESOURCE_EXHAUSTED, reason BACKUP_ROOM (the
+	// disk has no room for the copy above --disk-reserve) or BACKUP_RUNNING (one at a time); ABORTED, reason SLOW_READER
+	// (nothing was read for 5 s).
+	Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BackupResponse], error)
 }
 
 type operatorServiceClient struct {
@@ -76,6 +84,25 @@ func (c *operatorServiceClient) GetWorker(ctx context.Context, in *GetWorkerRequ
 	return out, nil
 }
 
+func (c *operatorServiceClient) Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BackupResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OperatorService_ServiceDesc.Streams[0], OperatorService_Backup_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BackupRequest, BackupResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_BackupClient = grpc.ServerStreamingClient[BackupResponse]
+
 // OperatorServiceServer is the server API for OperatorService service.
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
@@ -88,6 +115,13 @@ type OperatorServiceServer interface {
 	ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error)
 	// GetWorker returns the sessions of one worker name, with the leases they hold (at most 1,000 each). Errors: NOT_FOUND.
 	GetWorker(context.Context, *GetWorkerRequest) (*GetWorkerResponse, error)
+	// Backup streams a consistent copy of everything, made while the coordinator serves: it holds all that was acknowledged
+	// before the call began. First comes a header, then the backup file in chunks, last the file's checksum. The copy is made
+	// on the data directory's disk first, so the header may take as long as copying the checkpoint does. To use it: the chunks,
+	// one after the other, are the file that `coordinator restore` takes. Errors: RESOURCE_EXHAUSTED, reason BACKUP_ROOM (the
+	// disk has no room for the copy above --disk-reserve) or BACKUP_RUNNING (one at a time); ABORTED, reason SLOW_READER
+	// (nothing was read for 5 s).
+	Backup(*BackupRequest, grpc.ServerStreamingServer[BackupResponse]) error
 	mustEmbedUnimplementedOperatorServiceServer()
 }
 
@@ -106,6 +140,9 @@ func (UnimplementedOperatorServiceServer) ListWorkers(context.Context, *ListWork
 }
 func (UnimplementedOperatorServiceServer) GetWorker(context.Context, *GetWorkerRequest) (*GetWorkerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetWorker not implemented")
+}
+func (UnimplementedOperatorServiceServer) Backup(*BackupRequest, grpc.ServerStreamingServer[BackupResponse]) error {
+	return status.Error(codes.Unimplemented, "method Backup not implemented")
 }
 func (UnimplementedOperatorServiceServer) mustEmbedUnimplementedOperatorServiceServer() {}
 func (UnimplementedOperatorServiceServer) testEmbeddedByValue()                         {}
@@ -182,6 +219,17 @@ func _OperatorService_GetWorker_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_Backup_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(BackupRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OperatorServiceServer).Backup(m, &grpc.GenericServerStream[BackupRequest, BackupResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_BackupServer = grpc.ServerStreamingServer[BackupResponse]
+
 // OperatorService_ServiceDesc is the grpc.ServiceDesc for OperatorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -202,6 +250,12 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _OperatorService_GetWorker_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Backup",
+			Handler:       _OperatorService_Backup_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "yardmaster/v1/operator.proto",
 }
