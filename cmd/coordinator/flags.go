@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"github.com/yardmaster/yardmaster/internal/consensus"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"github.com/yardmaster/yardmaster/internal/settings"
 )
@@ -74,6 +75,11 @@ func (c *config) check() error {
 	}
 	errs = append(errs, c.log.Check())
 	return errors.Join(errs...)
+}
+
+// reserve is the free disk space that is held back for running tasks, in bytes.
+func (c *config) reserve() uint64 {
+	return max(c.diskReserve, uint64(consensus.SegmentsFreeMin*c.segmentBytes))
 }
 
 // source is the process's environment and files.

@@ -47,7 +47,7 @@ func openNode(c *config, logger hclog.Logger, meter *metrics.Coordinator, fatal 
 		Proposer: rand.Uint64(), Storage: storage{n.store}, Fatal: fatal, Logger: logger, Limits: scheduler.Limits{MaxTasks: c.maxTasks},
 		Meter:       meter,
 		DiskFree:    func() (uint64, error) { return diskFree(c.dataDir) },
-		DiskReserve: max(c.diskReserve, uint64(consensus.SegmentsFreeMin*c.segmentBytes)),
+		DiskReserve: c.reserve(),
 	})
 	if err != nil {
 		return n, err
@@ -55,7 +55,7 @@ func openNode(c *config, logger hclog.Logger, meter *metrics.Coordinator, fatal 
 	n.log, err = consensus.Open(consensus.Options{
 		Dir: filepath.Join(c.dataDir, "raft"), NodeID: "1", Machine: n.engine, Disk: n.store, Fatal: fatal, Now: time.Now,
 		Logger: logger, SegmentBytes: c.segmentBytes, TrailingEntries: trailingEntries,
-		OnAppend: meter.Append,
+		OnAppend: meter.Append, TermMin: n.engine.Status().Term,
 	})
 	if err != nil {
 		return n, fmt.Errorf("open log: %w", err)

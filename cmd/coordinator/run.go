@@ -64,7 +64,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 func usage(fs *pflag.FlagSet, w io.Writer) {
 	fmt.Fprintf(w, "coordinator keeps Yardmaster's durable task queue and leases its tasks to workers.\n\n"+
-		"Usage: coordinator [flags]\n       coordinator check|compact --data-dir DIR\n\n%s\n"+
+		"Usage: coordinator [flags]\n       coordinator check|compact --data-dir DIR\n       coordinator check FILE\n"+
+		"       coordinator restore --data-dir DIR FILE\n\n%s\n"+
 		"Each flag may also be set in the environment, as YARD_DATA_DIR for --data-dir, or in a --config file; a flag beats the\n"+
 		"environment, and that the file.\n\nExit codes: 0 clean, 1 failure, 2 bad usage or configuration, 6 stopped with stragglers.\n", fs.FlagUsages())
 }
@@ -172,6 +173,7 @@ func (s *server) open(lis net.Listener, began time.Time) (err error) {
 	s.rpc, err = rpc.New(rpc.Options{
 		Engine: s.node.engine, Now: time.Now, Logger: s.logger, SessionTTL: c.sessionTTL, Version: version.String(),
 		Reflection: c.reflection, Refusals: s.meter,
+		Backups: &backups{store: s.node.store, free: func() (uint64, error) { return diskFree(c.dataDir) }, reserve: c.reserve()},
 	})
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ type progress struct {
 	a           *app
 	verb        string
 	of          int           // how many there are in all; 0: not known
+	size        uint64        // above 0: what is counted are bytes, so many in all
 	quiet       time.Duration // nothing is written before this has passed
 	terminal    bool
 	start, last time.Time
@@ -49,6 +50,10 @@ func (p *progress) write() {
 	p.written = true
 	passed := p.a.now().Sub(p.start)
 	line := p.verb + " "
+	if p.size > 0 {
+		p.show(fmt.Sprintf("%s%s of %s in %s", line, size(uint64(p.n)), size(p.size), span(passed)))
+		return
+	}
 	if p.of > 0 {
 		line += number(p.n) + " of "
 		line += plural(max(p.of, p.n), "task", "tasks")
@@ -59,6 +64,11 @@ func (p *progress) write() {
 	if passed > 0 {
 		line += fmt.Sprintf(" (%s/s)", number(int(float64(p.n)/passed.Seconds())))
 	}
+	p.show(line)
+}
+
+// show writes a line over the one before, or, not on a terminal, below it.
+func (p *progress) show(line string) {
 	if p.terminal {
 		fmt.Fprintf(p.a.stderr, "\r%s\x1b[K", line)
 	} else {

@@ -55,6 +55,8 @@ type Engine interface {
 	Recallable(most int) []scheduler.RecallItem
 	// Bodies calls each with encoded storagev1.Body, good during the call only; nil: the lease is over.
 	Bodies(ids []scheduler.TaskID, each func(i int, body []byte) error) error
+	// Checkpoint returns once storage holds a log index at or past the given one.
+	Checkpoint(ctx context.Context, index uint64) error
 	// Status is the coordinator's state in one look.
 	Status() engine.Status
 	// Hash walks the whole state.

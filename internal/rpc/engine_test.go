@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -27,6 +28,7 @@ type fakeEngine struct {
 	line     []proposed
 	held     bool
 	gate     chan struct{} // not nil: Admit waits
+	saves    atomic.Int64  // Checkpoint calls
 	script   func(scheduler.Command) (engine.Result, error, bool)
 	commands []scheduler.Command // applied
 	bodies   map[scheduler.TaskID][]byte
@@ -377,3 +379,8 @@ func (f *fakeEngine) Status() engine.Status {
 }
 
 func (f *fakeEngine) Hash() uint64 { return 0xabc }
+
+func (f *fakeEngine) Checkpoint(context.Context, uint64) error {
+	f.saves.Add(1)
+	return nil
+}

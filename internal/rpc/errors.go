@@ -39,6 +39,8 @@ const (
 	ReasonLimitKeys      = "LIMIT_KEYS"
 	ReasonLimitWatchers  = "LIMIT_WATCHERS"
 	ReasonDisk           = "DISK_RESERVE"     // RESOURCE_EXHAUSTED
+	ReasonBackupRoom     = "BACKUP_ROOM"      // RESOURCE_EXHAUSTED
+	ReasonBackupRunning  = "BACKUP_RUNNING"   // RESOURCE_EXHAUSTED
 	ReasonNotLeader      = "NOT_LEADER"       // UNAVAILABLE
 	ReasonStopping       = "STOPPING"         // UNAVAILABLE
 	ReasonFateUnknown    = "FATE_UNKNOWN"     // UNAVAILABLE: it may or may not have been carried out

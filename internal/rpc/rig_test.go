@@ -33,6 +33,8 @@ type rig struct {
 	ops    yardmasterv1.OperatorServiceClient
 	ctx    context.Context
 	skew   atomic.Int64 // by which the server's clock is ahead
+
+	backups *fakeBackups
 }
 
 // inBubble runs a test in fake time against a leading server.
@@ -48,7 +50,8 @@ func newRig(t *testing.T) *rig {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.ctx = ctx
 	var err error
-	r.s, err = New(Options{Engine: r.e, Now: r.clock, Version: "v-test"})
+	r.backups = newFakeBackups()
+	r.s, err = New(Options{Engine: r.e, Now: r.clock, Version: "v-test", Backups: r.backups})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,7 @@ type Options struct {
 	StartTime  time.Time        // likewise; default: now
 	Reflection bool             // serve gRPC reflection
 	Refusals   Refusals         // told of every refusal; nil: nobody
+	Backups    Backups          // makes backup files; nil: Backup is UNIMPLEMENTED
 	GRPC       []grpc.ServerOption
 }
 
@@ -75,6 +76,7 @@ type Server struct {
 	room     *room
 	soft     *softEvents
 	watchers atomic.Int64 // Watch calls
+	backup   atomic.Bool  // one is under way
 	base     time.Time    // of the monotonic clock
 	loops    sync.WaitGroup
 	ticking  sync.Once

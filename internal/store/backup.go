@@ -83,7 +83,10 @@ func (s *Store) fillBackup(ctx context.Context, b *Backup, o BackupOptions) erro
 		}
 		w.size = tx.Size()
 		_, err = tx.WriteTo(w)
-		return errors.Join(w.err, err) // bbolt passes it on as text
+		if w.err != nil {
+			return w.err // which bbolt passes on as text
+		}
+		return err
 	})
 	if err != nil {
 		return err
