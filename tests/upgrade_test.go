@@ -15,7 +15,7 @@ import (
 const (
 	upgradeKills = 10
 	upgradeStep  = 20 * time.Millisecond // each start may live that much longer than the one before; it serves after 100 ms or more
-	logicNow     = 2
+	logicNow     = 3
 )
 
 // TestUpgradeUnderKills has a data directory of release 0.1.0 served by a coordinator that is killed again and again while
