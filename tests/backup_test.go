@@ -3,6 +3,7 @@
 package tests
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/yardmaster/yardmaster/client"
+	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
 	pb "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 )
 
@@ -250,4 +254,34 @@ func TestRestoreUnderKills(t *testing.T) {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
 	t.Logf("%d restores were killed before their end, %d after", unfinished, complete)
+}
+
+// errorBackups makes backup files for docs/errors.md, of a whole one.
+var errorBackups = map[string]func(t *testing.T, whole, path string){
+	"flipped.backup": func(t *testing.T, whole, path string) {
+		change(t, filepath.Dir(copyOf(t, whole, path)), filepath.Base(path), func(data []byte) []byte { data[len(data)/3] ^= 1; return data })
+	},
+	"newer.backup": func(t *testing.T, _, path string) {
+		header, err := proto.Marshal(&storagev1.BackupHeader{Version: 99, Release: "v9.0.0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := append(binary.BigEndian.AppendUint32(header, uint32(len(header))), "yardmaster bkp\x00\n"...)
+		if err := os.WriteFile(path, append(data, make([]byte, 32)...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	},
+}
+
+// copyOf copies a file and returns the copy's path.
+func copyOf(t *testing.T, from, to string) string {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to
 }

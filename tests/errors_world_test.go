@@ -35,9 +35,12 @@ func newErrorWorld(t *testing.T) *errorWorld {
 	submit(t, small.client(), client.Task{Kind: "nobody"})
 	w.shared = map[string]string{
 		"ADDR": c.addr, "ADMIN": admin, "LOCKED": c.data, "RESERVE": reserve.addr, "SMALL": small.addr,
-		"OTHER": startOther(t, c.addr),
+		"OTHER": startOther(t, c.addr), "BACKUP": filepath.Join(workDir(t), "whole.backup"),
 	}
 	w.populate(t, c)
+	if code, out := c.yardctl("cluster", "backup", w.shared["BACKUP"]); code != 0 {
+		t.Fatalf("backup: exit code %d: %s", code, out)
+	}
 	return w
 }
 
@@ -90,6 +93,9 @@ func (w *errorWorld) furnish(t *testing.T, dir, command string) {
 		}
 	}
 	for _, word := range strings.Fields(command) {
+		if spoil, ok := errorBackups[word]; ok {
+			spoil(t, w.shared["BACKUP"], filepath.Join(dir, word))
+		}
 		if spoil, ok := errorData[word]; ok {
 			data := filepath.Join(dir, word)
 			if word != "newer-format" && !strings.HasPrefix(word, "full-disk") {

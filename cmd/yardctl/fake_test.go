@@ -45,6 +45,7 @@ type fake struct {
 	growing  bool  // each listing is followed by the submit of another task of kind wait
 	requests []int // how many tasks each Cancel, Retry and Delete named
 	refuse   bool  // Status refuses
+	backup   backupFault
 	conns    []net.Conn
 	hung     chan struct{} // told of each Await that includes a task of kind hang
 }
