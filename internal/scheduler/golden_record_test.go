@@ -144,7 +144,7 @@ func recordRestored(apply func(*Batch) *State) {
 		s = step(Millisecond, Command{Op: OpTick})
 	}
 	for range 4 {
-		s = step(Second, Command{Op: OpTick})
+		step(Second, Command{Op: OpTick})
 	}
 	step(Second, Command{Op: OpResumeSession, Resume: &ResumeSession{Session: 2, Incarnation: Hash128{1}}},
 		open(worker("w7", 3, "a")), submit(specs(3, "b")...))
