@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	storagev1 "github.com/yardmaster/yardmaster/gen/storage/v1"
+	"github.com/yardmaster/yardmaster/internal/consensus"
 	"github.com/yardmaster/yardmaster/internal/engine"
 	"github.com/yardmaster/yardmaster/internal/metrics"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
@@ -120,6 +122,16 @@ func TestNodeKeepsWhatItAcknowledged(t *testing.T) {
 	defer n.stop()
 	if c := n.engine.Status().Counts; c.Pending != 2000 {
 		t.Errorf("%d pending tasks, want 2000", c.Pending)
+	}
+}
+
+// TestClosedLogIsAStop: a command that the log doesn't take any more is one for the coordinator's next process, and no
+// internal error.
+func TestClosedLogIsAStop(t *testing.T) {
+	n := testNode(t, t.TempDir())
+	n.kill()
+	if _, err := n.raft.Propose([]byte("entry")); !errors.Is(err, engine.ErrStopping) || !errors.Is(err, consensus.ErrClosed) {
+		t.Errorf("it came back with %v", err)
 	}
 }
 

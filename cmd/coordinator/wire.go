@@ -73,6 +73,9 @@ func (r *raftLog) Cut(ctx context.Context) error { return r.log.Cut(ctx) }
 
 func (r *raftLog) Propose(entry []byte) (func() error, error) {
 	wait, err := r.log.Propose(entry)
+	if errors.Is(err, consensus.ErrFailed) || errors.Is(err, consensus.ErrClosed) { // the entry wasn't taken: whoever sent it may try the next process
+		return nil, fmt.Errorf("%w: %w", engine.ErrStopping, err)
+	}
 	if err != nil {
 		return nil, logError(err)
 	}

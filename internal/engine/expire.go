@@ -11,10 +11,7 @@ func (e *Engine) expire() error {
 	owed := 2 * e.added
 	e.added = 0
 	e.saving.Unlock()
-	for range ExpireStepsMax {
-		if e.stopped.Err() != nil {
-			return nil
-		}
+	for step := 0; step < ExpireStepsMax && e.stopped.Err() == nil; step++ {
 		e.mu.RLock()
 		served := e.state.Served()
 		e.mu.RUnlock()
