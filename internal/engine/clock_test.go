@@ -16,7 +16,7 @@ func (m *machineClock) now() time.Time { return m.t }
 // TestClockBegins: a term may step the time forward to the wall clock, and nothing steps it back.
 func TestClockBegins(t *testing.T) {
 	m := &machineClock{time.Unix(1000, 0)}
-	c := logClock{now: m.now, at: time.Unix(500, 0).UnixNano()}
+	c := logClock{now: m.now, LogTime: LogTimeAt(time.Unix(500, 0).UnixNano())}
 	if got := c.read(); got != time.Unix(500, 0).UnixNano() {
 		t.Errorf("before any term the clock reads %d: it should stand at the log's time", got)
 	}

@@ -173,7 +173,7 @@ func New(opts Options) (*Engine, error) {
 	e := &Engine{
 		opts: opts, logger: opts.Logger.Named("engine"), proposer: opts.Proposer, started: began,
 		wake: make(chan struct{}, 1), trigger: make(chan struct{}, 1), state: state, live: newUnsaved(),
-		waiters: map[scheduler.TaskID][]*waiter{}, finds: map[*page]struct{}{}, clock: logClock{now: opts.Now, at: int64(state.Now())},
+		waiters: map[scheduler.TaskID][]*waiter{}, finds: map[*page]struct{}{}, clock: logClock{now: opts.Now, LogTime: LogTimeAt(int64(state.Now()))},
 		logic: state.Logic(),
 	}
 	e.stopped, e.stop = context.WithCancel(context.Background())
