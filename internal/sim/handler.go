@@ -1,0 +1,118 @@
+package sim
+
+import (
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"github.com/yardmaster/yardmaster/internal/workercore"
+)
+
+// handler runs one lease's task.
+type handler struct {
+	k       *worker
+	grant   scheduler.Grant
+	body    []byte
+	running bool
+	asked   bool // to stop
+	killed  bool // told to let go at once
+	deaf    bool // it ignores being asked
+	stone   bool // and being killed
+	report  *report
+}
+
+// report is what a handler returns.
+type report struct {
+	kind       workercore.OutcomeKind
+	cause      scheduler.Cause
+	permanent  bool
+	retryAfter scheduler.Duration
+	detail     []byte
+}
+
+// begin starts the handler: how long it takes and what it returns follows from the plan and its task's traits.
+func (h *handler) begin() {
+	k, w := h.k, h.k.w
+	h.running = true
+	k.handlers[workercore.Token(h.grant.Token)] = h
+	w.oracle.started(h)
+	w.note("worker %d: starts task %d, token %d, attempt %d", int64(k.id), int64(h.grant.Task), int64(h.grant.Token), int64(h.grant.Attempt))
+	traits := traitsOf(h.body)
+	if traits&traitPoison != 0 && !w.calm {
+		w.injected(FaultPoison)
+		k.after(w.between(0, 50*millisecond), func() {
+			if h.running {
+				k.crash(w.chance(300_000))
+			}
+		})
+		return
+	}
+	p := &w.plan
+	d := w.span(p.Work)
+	if traits&traitSlow != 0 || w.fault(p.SlowHandler) {
+		d = w.between(p.Work.Most, p.SlowWork)
+	}
+	h.deaf = w.fault(p.DeafHandler)
+	h.stone = h.deaf && w.chance(500_000)
+	h.report = h.draw(traits)
+	k.after(d, func() { h.returns(h.report) })
+}
+
+// draw says what the handler will return.
+func (h *handler) draw(traits byte) *report {
+	w := h.k.w
+	r := &report{kind: workercore.Succeeded, detail: resultOf(h.grant.Token)}
+	switch {
+	case traits&traitHopeless == 0 && !w.fault(w.plan.FailHandler):
+		return r
+	case w.chance(150_000):
+		w.injected(FaultPanic)
+		*r = report{kind: workercore.Failed, cause: scheduler.CausePanic}
+	case w.chance(150_000):
+		*r = report{kind: workercore.Failed, cause: scheduler.CauseExit, permanent: true}
+	case w.chance(300_000):
+		*r = report{kind: workercore.Failed, cause: scheduler.CauseError, retryAfter: scheduler.Duration(w.between(millisecond, 4*second))}
+	default:
+		*r = report{kind: workercore.Failed, cause: scheduler.CauseError}
+	}
+	w.injected(FaultHandler)
+	r.detail = resultOf(h.grant.Token)
+	return r
+}
+
+// stop asks the handler to end, or kills it.
+func (h *handler) stop(s *workercore.Stop) {
+	w := h.k.w
+	w.note("worker %d: stops token %d, cause %d, kill %d", int64(h.k.id), int64(h.grant.Token), int64(s.Cause), boolInt(s.Kill))
+	h.asked = true
+	h.killed = h.killed || s.Kill
+	if h.stone || h.deaf && !s.Kill {
+		w.injected(FaultDeaf)
+		return
+	}
+	h.k.after(w.between(0, 20*millisecond), func() {
+		r := h.report
+		if r == nil || !w.chance(200_000) { // some have just succeeded when they are asked
+			r = &report{kind: workercore.Failed, cause: scheduler.CauseError, detail: resultOf(h.grant.Token)}
+		}
+		h.returns(r)
+	})
+}
+
+// returns ends the handler.
+func (h *handler) returns(r *report) {
+	if !h.running {
+		return
+	}
+	h.running = false
+	k := h.k
+	delete(k.handlers, workercore.Token(h.grant.Token))
+	k.w.step()
+	k.w.oracle.returned(h, r)
+	k.core.Finished(k.local(), workercore.Token(h.grant.Token), workercore.Report{Kind: r.kind, Size: len(r.detail), Ran: 1, Body: r})
+	k.settleSoon()
+}
+
+func boolInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,274 @@
+package sim
+
+import (
+	"bytes"
+
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"github.com/yardmaster/yardmaster/internal/session"
+)
+
+// oracle sees all that the cluster does and says, and knows what it should be. It learns what a step did from its events,
+// replies and grants, in their order, and keeps its own record of tasks, leases, sessions and answers; the state is then
+// held against that.
+type oracle struct {
+	w     *World
+	index uint64 // of the last entry whose effects it has seen
+	now   scheduler.Time
+
+	effects  []uint64 // hash of what an entry did, by index - 1
+	identity []uint64 // hash of an entry, likewise
+	events   []uint64 // hash of an event, by position - 1
+	crash    snapshot
+	seal     snapshot
+
+	lastTask  scheduler.TaskID
+	lastToken scheduler.Token
+	tasks     []*taskRecord // by id - 1
+	leases    map[scheduler.Token]*leaseRecord
+	sessions  map[scheduler.SessionID]*sessionRecord
+	queues    map[string]*queueRecord
+	keys      map[scheduler.Hash128]scheduler.TaskID
+	requests  map[requestKey]requestRecord
+	dead      []scheduler.TaskID // that died at some time
+
+	open    []*taskRecord // of the step under way: FAILED, and their state is still to be seen
+	granted []*taskRecord // of the step under way
+	ends    int           // of the step under way: Finished that an event has told of
+	staged  int           // likewise: Staged
+	leased  int           // likewise: Grants
+}
+
+// snapshot is what the state was at an index.
+type snapshot struct{ index, hash uint64 }
+
+// taskRecord is a task as the oracle knows it.
+type taskRecord struct {
+	id        scheduler.TaskID
+	spec      *scheduler.TaskSpec
+	gen       uint32
+	state     lifeState
+	token     scheduler.Token // current lease
+	attempt   uint32          // number of the last lease's attempt
+	failed    bool            // since that lease began: the next has the next number, or at a loss perhaps the same
+	lost      bool            // and that was a lost worker
+	open      bool            // FAILED in this step: PENDING or SCHEDULED
+	notBefore scheduler.Time
+	acked     bool
+	deleted   bool
+	expires   scheduler.Duration // of what is kept of its end; 0: nothing is
+	ends      []taskEnd          // by generation - 1
+}
+
+// taskEnd is how a generation of a task ended.
+type taskEnd struct {
+	state scheduler.TaskState
+	token scheduler.Token // of the accepted success
+}
+
+// leaseRecord is a lease.
+type leaseRecord struct {
+	token    scheduler.Token
+	task     *taskRecord
+	session  scheduler.SessionID
+	index    uint64 // of the entry that granted it
+	ended    uint64 // of the entry that ended it; 0: it is live
+	by       scheduler.EventType
+	started  bool
+	accepted bool
+}
+
+// sessionRecord is a session.
+type sessionRecord struct {
+	worker  int
+	life    uint64 // of the worker's process
+	over    bool
+	expired bool
+	answers []answerRecord // by number - 1
+}
+
+type answerRecord struct {
+	token  scheduler.Token
+	answer scheduler.Answer
+}
+
+type queueRecord struct {
+	paused bool
+	leased int
+}
+
+type requestKey struct {
+	producer scheduler.Hash128
+	number   uint64
+}
+
+type requestRecord struct {
+	first scheduler.TaskID
+	count int32
+	ids   []scheduler.TaskID
+}
+
+func newOracle(w *World) *oracle {
+	return &oracle{
+		w: w, leases: map[scheduler.Token]*leaseRecord{}, sessions: map[scheduler.SessionID]*sessionRecord{},
+		queues: map[string]*queueRecord{}, keys: map[scheduler.Hash128]scheduler.TaskID{}, requests: map[requestKey]requestRecord{},
+	}
+}
+
+func (o *oracle) fail(inv Invariant, format string, args ...any) { o.w.fail(inv, format, args...) }
+
+func (o *oracle) task(id scheduler.TaskID) *taskRecord {
+	if id == 0 || int(id) > len(o.tasks) {
+		return nil
+	}
+	return o.tasks[id-1]
+}
+
+func (o *oracle) queue(name string) *queueRecord {
+	q := o.queues[name]
+	if q == nil {
+		q = &queueRecord{}
+		o.queues[name] = q
+	}
+	return q
+}
+
+// applied sees a step, after the state has carried it out. What a replay carries out again must be what it was.
+func (o *oracle) applied(c *coordinator, index uint64, b *scheduler.Batch) {
+	e := &c.eff
+	hash := hashEffects(e)
+	if index <= o.index {
+		if o.effects[index-1] != hash {
+			o.fail(InvReplay, "entry %d did something else when it was replayed", index)
+		}
+		return
+	}
+	if !o.appliedOnce(index) {
+		return
+	}
+	o.effects = append(o.effects, hash)
+	o.now = c.state.Now()
+	o.open, o.granted, o.ends, o.staged, o.leased = o.open[:0], o.granted[:0], 0, 0, 0
+	o.requestsOnce(e, b)
+	o.openings(e, b)
+	for i := range e.Events {
+		o.event(&e.Events[i], e, b)
+	}
+	o.everyEffectTold(e)
+	o.settleOpen(c.state, e, b)
+	o.answersRight(e, b)
+	o.limitsKept(c.state)
+	o.forgotten(e)
+	o.lettingGo(e, b)
+}
+
+// appliedOnce (15): every entry's effects come once, in the order of the log; no entry is skipped.
+func (o *oracle) appliedOnce(index uint64) bool {
+	if index != o.index+1 {
+		o.fail(InvTwice, "entry %d is applied after %d", index, o.index)
+		return false
+	}
+	o.index = index
+	return true
+}
+
+// speaks (13): whatever leaves the coordinator because of an entry, that entry is durable.
+func (o *oracle) speaks(index uint64, what string) {
+	if d := o.w.disk; index > d.synced {
+		o.fail(InvDurable, "%s of entry %d is let out, and only %d are durable", what, index, d.synced)
+	}
+}
+
+// grantSent (13): a grant leaves after the entry that it follows from is durable; (3) and only of a lease that there is.
+func (o *oracle) grantSent(g *scheduler.Grant) {
+	l := o.leases[g.Token]
+	if l == nil {
+		o.fail(InvLeaseOfTask, "token %d of task %d is sent, and nobody granted it", g.Token, g.Task)
+		return
+	}
+	o.speaks(l.index, "a grant")
+}
+
+// requestsOnce (2): under a producer's number tasks are stored once, and each repeat has the first answer; a key has one
+// task as long as it is kept.
+func (o *oracle) requestsOnce(e *scheduler.Effects, b *scheduler.Batch) {
+	for i := range b.Commands {
+		s := b.Commands[i].Submit
+		r := &e.Replies[i]
+		if s == nil || r.Code != scheduler.CodeOK {
+			continue
+		}
+		ids := clip(e.IDs, r.IDs)
+		for j := range s.Tasks {
+			if t := &s.Tasks[j]; t.HasKey && r.Fresh {
+				if had := o.keys[t.Key]; had != 0 && ids[j] != had {
+					o.fail(InvOneTask, "a key of task %d made task %d", had, ids[j])
+				}
+				o.keys[t.Key] = ids[j]
+			}
+		}
+		if s.Producer == (scheduler.Hash128{}) {
+			continue
+		}
+		key := requestKey{s.Producer, s.Number}
+		had, known := o.requests[key]
+		switch {
+		case !known:
+			if !r.Fresh {
+				o.fail(InvOneTask, "request %d of producer %x is answered as a repeat, and it is the first", s.Number, s.Producer[:8])
+			}
+			o.requests[key] = requestRecord{first: r.First, count: r.Count, ids: ids}
+		case r.Fresh:
+			o.fail(InvOneTask, "request %d of producer %x is carried out twice: tasks from %d and from %d", s.Number, s.Producer[:8], had.first, r.First)
+		case r.First != had.first || r.Count != had.count || !sameIDs(ids, had.ids):
+			o.fail(InvOneTask, "request %d of producer %x has another answer when it is repeated: task %d, then %d", s.Number, s.Producer[:8], had.first, r.First)
+		}
+	}
+}
+
+func sameIDs(a, b []scheduler.TaskID) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// acknowledged (1, 2): what a client is told of its request is so: its tasks exist, with the bodies it sent; a request
+// without an answer is never refused as one out of its window.
+func (o *oracle) acknowledged(c *client, r *request, res *result, ids []scheduler.TaskID) {
+	switch res.Code {
+	case scheduler.CodeOK:
+	case scheduler.CodeProducerWindow:
+		o.fail(InvOneTask, "request %d of client %d is refused as out of its window, and it was never answered", r.number, c.id)
+		return
+	default:
+		return
+	}
+	if len(ids) != len(r.tasks) {
+		o.fail(InvAcknowledged, "request %d of client %d has %d tasks and is answered with %d", r.number, c.id, len(r.tasks), len(ids))
+		return
+	}
+	for i, id := range ids {
+		t := o.task(id)
+		if t == nil {
+			o.fail(InvAcknowledged, "task %d is acknowledged to client %d and was never stored", id, c.id)
+			return
+		}
+		if t.acked = true; !r.tasks[i].HasKey && !bytes.Equal(t.spec.Body, r.tasks[i].Body) {
+			o.fail(InvAcknowledged, "task %d is acknowledged to client %d and is another's", id, c.id)
+		}
+	}
+}
+
+// streamEnds (6): the coordinator finds no fault with what its workers say.
+func (o *oracle) streamEnds(e *entry, end session.End) {
+	o.w.note("coordinator: ends stream %d of session %d, reason %d", int64(end.Stream), int64(e.id), int64(end.Reason))
+	switch end.Reason {
+	case session.EndBadReceipt, session.EndTooMany, session.EndBadOutcomes, session.EndBadRecalled:
+		o.fail(InvOutcomes, "session %d: its worker is told that it broke the protocol, reason %d", e.id, end.Reason)
+	}
+}

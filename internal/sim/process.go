@@ -1,0 +1,60 @@
+package sim
+
+// process is what the coordinator and a worker have in common: a life that may end at any time, and pauses (SIGSTOP) in
+// which nothing happens to it, after which all that has come meanwhile happens at once, in order.
+type process struct {
+	w      *World
+	up     bool
+	paused bool
+	life   uint64   // counts starts: what belongs to an earlier one is dropped
+	inbox  []func() // what waits for the end of a pause
+}
+
+// start begins a new life.
+func (p *process) start() {
+	p.life++
+	p.up, p.paused = true, false
+	p.inbox = nil
+}
+
+// die ends the life, and with it everything that was to happen in it.
+func (p *process) die() {
+	p.up, p.paused = false, false
+	p.inbox = nil
+}
+
+// after has the process do something in d nanoseconds, if it still lives then; a pause delays it.
+func (p *process) after(d int64, do func()) {
+	life := p.life
+	p.w.after(d, func() {
+		if p.up && p.life == life {
+			p.run(do)
+		}
+	})
+}
+
+// run lets the process do something now, or when its pause ends. The dead do nothing.
+func (p *process) run(do func()) {
+	switch {
+	case !p.up:
+	case p.paused:
+		p.inbox = append(p.inbox, do)
+	default:
+		do()
+	}
+}
+
+// pause stops the process; resume lets it go on.
+func (p *process) pause() { p.paused = true }
+
+func (p *process) resume() {
+	if !p.up || !p.paused {
+		return
+	}
+	p.paused = false
+	waiting := p.inbox
+	p.inbox = nil
+	for _, do := range waiting {
+		p.after(0, do)
+	}
+}

@@ -1,0 +1,240 @@
+package sim
+
+import "github.com/yardmaster/yardmaster/internal/scheduler"
+
+// event sees one event of a step, in order.
+func (o *oracle) event(ev *scheduler.Event, e *scheduler.Effects, b *scheduler.Batch) {
+	o.positionNext(ev)
+	switch ev.Type {
+	case scheduler.EventSubmitted:
+		o.submitted(ev, e, b)
+	case scheduler.EventQueuePaused:
+		o.queue(ev.Queue).paused = true
+	case scheduler.EventQueueResumed:
+		o.queue(ev.Queue).paused = false
+	case scheduler.EventWorkerEnded:
+		if s := o.sessions[ev.Session]; s != nil {
+			s.over = true
+		}
+	case scheduler.EventQueueConfigured, scheduler.EventWorkerOpened, scheduler.EventWorkerAttached, scheduler.EventWorkerDetached:
+	default:
+		t := o.task(ev.Task)
+		if t == nil {
+			o.fail(InvConservation, "event %d of type %d is of task %d, which was never submitted", ev.Position, ev.Type, ev.Task)
+			return
+		}
+		o.taskEvent(t, ev, e, b)
+	}
+}
+
+func (o *oracle) taskEvent(t *taskRecord, ev *scheduler.Event, e *scheduler.Effects, b *scheduler.Batch) {
+	switch ev.Type {
+	case scheduler.EventReady:
+		o.resolve(t, lifeScheduled)
+		o.notEarly(t, "ready")
+		o.turn(t, lifePending)
+	case scheduler.EventLeased:
+		o.lease(t, ev, e)
+	case scheduler.EventReturned:
+		o.leaseEnds(t, ev)
+		o.turn(t, lifePending)
+	case scheduler.EventFailed:
+		o.leaseEnds(t, ev)
+		t.failed, t.lost, t.open = true, ev.Cause == scheduler.CauseWorkerLost, true
+		o.open = append(o.open, t)
+	case scheduler.EventCancelRequested:
+		if !t.state.leased() {
+			o.fail(InvTransitions, "task %d is asked to be cancelled in state %s", t.id, t.state)
+		}
+	case scheduler.EventSucceeded, scheduler.EventDead, scheduler.EventCancelled, scheduler.EventExpired:
+		o.ended(t, ev, e)
+	case scheduler.EventRetried:
+		if ev.Gen != t.gen+1 {
+			o.fail(InvTransitions, "task %d is retried as generation %d after %d", t.id, ev.Gen, t.gen)
+		}
+		t.gen, t.attempt, t.failed, t.notBefore, t.expires = ev.Gen, 0, false, 0, 0
+		o.turn(t, lifePending)
+	case scheduler.EventDeleted:
+		t.deleted, t.expires = true, 0
+		if t.state != lifeGone {
+			o.turn(t, lifeGone)
+		}
+	}
+}
+
+// resolve says where a task went that FAILED in this step: what comes next tells, or the state at the step's end.
+func (o *oracle) resolve(t *taskRecord, to lifeState) {
+	if t.open {
+		t.open = false
+		o.turn(t, to)
+	}
+}
+
+// positionNext (12): positions of events run on without a gap.
+func (o *oracle) positionNext(ev *scheduler.Event) {
+	if want := uint64(len(o.events)) + 1; ev.Position != want {
+		o.fail(InvEvents, "event %d comes after %d", ev.Position, want-1)
+	}
+	o.events = append(o.events, hashEvent(ev))
+}
+
+// submitted (11): ids run on, each task is one item of a Submit.
+func (o *oracle) submitted(ev *scheduler.Event, e *scheduler.Effects, b *scheduler.Batch) {
+	if o.staged >= len(e.Staged) || e.Staged[o.staged].Task != ev.Task || ev.Task != o.lastTask+1 {
+		o.fail(InvConservation, "task %d is submitted after %d, and no item of a Submit is it", ev.Task, o.lastTask)
+		return
+	}
+	st := e.Staged[o.staged]
+	o.staged++
+	o.lastTask = ev.Task
+	t := &taskRecord{id: ev.Task, spec: &b.Commands[st.Cmd].Submit.Tasks[st.Item], gen: 1}
+	o.tasks = append(o.tasks, t)
+	if t.notBefore = t.spec.NotBefore; t.spec.Delay > 0 {
+		t.notBefore = o.now.Add(t.spec.Delay)
+	}
+	to := lifePending
+	if t.notBefore > o.now {
+		to = lifeScheduled
+	}
+	o.turn(t, to)
+}
+
+// notEarly (9): no task is made ready or leased before its not-before, the end of its delay, or that of its backoff.
+func (o *oracle) notEarly(t *taskRecord, what string) {
+	if t.notBefore > o.now {
+		o.fail(InvAttempts, "task %d is %s %d ns before its time", t.id, what, t.notBefore-o.now)
+	}
+}
+
+// lease sees a new lease.
+func (o *oracle) lease(t *taskRecord, ev *scheduler.Event, e *scheduler.Effects) {
+	o.leaseIsGranted(ev, e)
+	o.tokenGrows(ev)
+	o.oneLease(t, ev)
+	o.notEarly(t, "leased")
+	o.attemptInBounds(t, ev)
+	if q := o.queue(t.spec.Queue); q.paused {
+		o.fail(InvSlots, "task %d is leased from queue %s, which is paused", t.id, t.spec.Queue)
+	} else {
+		q.leased++
+	}
+	o.resolve(t, lifePending)
+	o.turn(t, lifeLeased)
+	t.token, t.attempt, t.failed = ev.Token, ev.Attempt, false
+	o.leases[ev.Token] = &leaseRecord{token: ev.Token, task: t, session: ev.Session, index: o.index}
+	o.granted = append(o.granted, t)
+	if s := o.sessions[ev.Session]; s == nil || s.over {
+		o.fail(InvSlots, "token %d is leased to session %d, which isn't there", ev.Token, ev.Session)
+	}
+}
+
+// leaseIsGranted (12): each lease is told as an event and granted to its session, in the same order.
+func (o *oracle) leaseIsGranted(ev *scheduler.Event, e *scheduler.Effects) {
+	for o.leased < len(e.Grants) && e.Grants[o.leased].Again {
+		o.leased++
+	}
+	if o.leased >= len(e.Grants) || e.Grants[o.leased].Token != ev.Token || e.Grants[o.leased].Session != ev.Session {
+		o.fail(InvEvents, "event %d tells of token %d, which isn't the next grant", ev.Position, ev.Token)
+	}
+	o.leased++
+}
+
+// tokenGrows (5): each new token is greater than all before it, in this or an earlier life of the coordinator.
+func (o *oracle) tokenGrows(ev *scheduler.Event) {
+	if ev.Token <= o.lastToken {
+		o.fail(InvTokens, "token %d of task %d comes after %d", ev.Token, ev.Task, o.lastToken)
+	}
+	o.lastToken = ev.Token
+}
+
+// oneLease (4): a task that is leased has no other live lease.
+func (o *oracle) oneLease(t *taskRecord, ev *scheduler.Event) {
+	if t.token != 0 {
+		o.fail(InvOneLease, "task %d is leased with token %d, and token %d is still current", t.id, ev.Token, t.token)
+	}
+}
+
+// attemptInBounds (9): a lease's attempt is the last one's number, or the next if that was charged; it isn't beyond the
+// task's most.
+func (o *oracle) attemptInBounds(t *taskRecord, ev *scheduler.Event) {
+	most := uint32(t.spec.Policy.MaxAttempts)
+	low, high := max(t.attempt, 1), max(t.attempt, 1)
+	if t.failed {
+		high = t.attempt + 1
+		if !t.lost {
+			low = high
+		}
+	}
+	if ev.Attempt < low || ev.Attempt > high || ev.Attempt > most {
+		o.fail(InvAttempts, "token %d is attempt %d of task %d, after attempt %d, failed %v, lost %v, of at most %d", ev.Token, ev.Attempt,
+			t.id, t.attempt, t.failed, t.lost, most)
+	}
+}
+
+// leaseEnds (4, 6): a lease ends once, and it is its task's current one.
+func (o *oracle) leaseEnds(t *taskRecord, ev *scheduler.Event) {
+	l := o.leases[ev.Token]
+	if l == nil || ev.Token != t.token || l.ended != 0 {
+		o.fail(InvOneLease, "event %d of type %d ends token %d of task %d, whose current one is %d", ev.Position, ev.Type, ev.Token, t.id, t.token)
+		return
+	}
+	l.ended, l.by = o.index, ev.Type
+	t.token = 0
+	o.queue(t.spec.Queue).leased--
+}
+
+// ended sees a task's end. (12): each end is told as an event, in the same order.
+func (o *oracle) ended(t *taskRecord, ev *scheduler.Event, e *scheduler.Effects) {
+	if t.token != 0 {
+		o.leaseEnds(t, ev)
+	} else if ev.Token != 0 {
+		o.fail(InvOneLease, "event %d says that task %d ended with token %d, which was over", ev.Position, t.id, ev.Token)
+	}
+	o.resolve(t, lifePending)
+	o.turn(t, endStates[ev.Type])
+	if o.ends >= len(e.Finished) || e.Finished[o.ends].Task != t.id || e.Finished[o.ends].State != endOf[t.state] {
+		o.fail(InvEvents, "event %d tells of the end of task %d, which isn't the next", ev.Position, t.id)
+		return
+	}
+	f := &e.Finished[o.ends]
+	o.ends++
+	t.expires = f.ExpiresAt
+	t.ends = append(t.ends, taskEnd{state: f.State, token: f.Token})
+	if t.state == lifeDead {
+		o.dead = append(o.dead, t.id)
+	}
+	if t.expires == 0 {
+		o.turn(t, lifeGone)
+	}
+}
+
+// everyEffectTold (12): what a step stored, granted and ended it has told, all of it.
+func (o *oracle) everyEffectTold(e *scheduler.Effects) {
+	for o.leased < len(e.Grants) && e.Grants[o.leased].Again {
+		o.leased++
+	}
+	if o.staged != len(e.Staged) || o.ends != len(e.Finished) || o.leased != len(e.Grants) {
+		o.fail(InvEvents, "entry %d: of %d submits %d are told, of %d ends %d, of %d grants %d", o.index, len(e.Staged), o.staged,
+			len(e.Finished), o.ends, len(e.Grants), o.leased)
+	}
+}
+
+// forgotten sees what is not kept any more.
+func (o *oracle) forgotten(e *scheduler.Effects) {
+	for _, id := range e.Forgotten {
+		if t := o.task(id); t != nil && t.state.terminal() {
+			if t.state != lifeGone {
+				o.turn(t, lifeGone)
+			}
+			t.expires = 0
+		}
+	}
+}
+
+// anyDead draws a task that died at some time, or 0.
+func (o *oracle) anyDead() scheduler.TaskID {
+	if len(o.dead) == 0 {
+		return 0
+	}
+	return o.dead[o.w.intn(len(o.dead))]
+}
