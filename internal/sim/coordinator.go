@@ -122,6 +122,7 @@ func (c *coordinator) replay() bool {
 			return false
 		}
 		c.step(index, &b)
+		w.oracle.passing(c)
 		if w.failure != nil {
 			return false
 		}

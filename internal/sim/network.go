@@ -39,7 +39,7 @@ type conn struct {
 // dial connects a worker to the coordinator. opened runs in the worker, or failed.
 func (n *network) dial(k *worker, opened func(*conn), failed func()) {
 	w := n.w
-	settled := false
+	settled, life := false, k.life
 	fail := func() {
 		if !settled {
 			settled = true
@@ -52,10 +52,10 @@ func (n *network) dial(k *worker, opened func(*conn), failed func()) {
 		switch {
 		case k.blocked > w.now: // the network is cut: the attempt runs into its timeout
 		case !c.up:
-			k.after(w.span(w.plan.Latency), fail)
+			k.afterIn(life, w.span(w.plan.Latency), fail)
 		default:
 			c.run(func() {
-				if settled || !k.up {
+				if settled || !k.up || k.life != life {
 					return
 				}
 				x := &conn{n: n, worker: k, life: k.life}

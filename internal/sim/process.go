@@ -24,8 +24,10 @@ func (p *process) die() {
 }
 
 // after has the process do something in d nanoseconds, if it still lives then; a pause delays it.
-func (p *process) after(d int64, do func()) {
-	life := p.life
+func (p *process) after(d int64, do func()) { p.afterIn(p.life, d, do) }
+
+// afterIn is after, for what was begun in a life that may be over by now.
+func (p *process) afterIn(life uint64, d int64, do func()) {
 	p.w.after(d, func() {
 		if p.up && p.life == life {
 			p.run(do)

@@ -20,6 +20,7 @@ func (o *oracle) loaded(c *coordinator) {
 	if c.applied == o.seal.index && o.seal.index > 0 && c.state.Hash() != o.seal.hash {
 		o.fail(InvReplay, "the checkpoint at index %d isn't the state that was sealed", c.applied)
 	}
+	o.passing(c)
 	if c.disk.first > c.applied+1 {
 		o.fail(InvReplay, "the checkpoint is at index %d and the log begins at %d", c.applied, c.disk.first)
 	}
@@ -32,10 +33,14 @@ func (o *oracle) recovered(c *coordinator) {
 		o.fail(InvDurable, "entries through %d were applied, and %d survive", o.index, c.applied)
 		return
 	}
-	if c.applied == o.crash.index && c.state.Hash() != o.crash.hash {
+	o.fullCheck()
+}
+
+// passing (14): on its way a replay passes the state that the ended process had.
+func (o *oracle) passing(c *coordinator) {
+	if c.applied == o.crash.index && o.crash.index > 0 && c.state.Hash() != o.crash.hash {
 		o.fail(InvReplay, "checkpoint and tail give another state at index %d than the live one was", c.applied)
 	}
-	o.fullCheck()
 }
 
 // sealed notes what the state is that a checkpoint takes.

@@ -32,38 +32,6 @@ type Result struct {
 	Faults   bool       // the plan had faults
 }
 
-// Coverage counts what happened in a run.
-type Coverage struct {
-	Faults      [faultKinds]int
-	Transitions [lifeStates][lifeStates]int
-	Tasks       int
-	Accepted    int // outcomes
-	Fenced      int
-	Expired     int // sessions
-	Recalls     int
-	GivenUp     int // leases, to a Recall
-	Lagged      int // watchers told so
-}
-
-// Add adds another run's.
-func (c *Coverage) Add(o *Coverage) {
-	for i := range c.Faults {
-		c.Faults[i] += o.Faults[i]
-	}
-	for i := range c.Transitions {
-		for j := range c.Transitions[i] {
-			c.Transitions[i][j] += o.Transitions[i][j]
-		}
-	}
-	c.Tasks += o.Tasks
-	c.Accepted += o.Accepted
-	c.Fenced += o.Fenced
-	c.Expired += o.Expired
-	c.Recalls += o.Recalls
-	c.GivenUp += o.GivenUp
-	c.Lagged += o.Lagged
-}
-
 // Run simulates the cluster that a seed draws: a safety phase of so many steps with its faults, then a liveness phase
 // without any, at whose end all work must have ended.
 func Run(seed uint64, opts Options) (res Result) {
