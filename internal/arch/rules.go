@@ -50,7 +50,7 @@ func Rules() []Rule {
 var namedPackages = []string{
 	"client", "cmd", "gen", "worker",
 	"internal/batch", "internal/consensus", "internal/engine", "internal/rpc",
-	"internal/scheduler", "internal/session", "internal/store", "internal/wire", "internal/workercore",
+	"internal/scheduler", "internal/session", "internal/sim", "internal/store", "internal/wire", "internal/workercore",
 }
 
 // purePackages are the core and the step machines, each with the packages of
@@ -109,10 +109,18 @@ func pureImports(f *File) []Violation {
 	return bad
 }
 
+// simulator has one thread, one seed and fake time. Its program, below it, runs
+// worlds side by side and says how fast.
+const simulator = "internal/sim"
+
 // pureSteps keeps goroutines and channels out of the pure packages: a step
-// returns its actions, and whoever holds the machine carries them out.
+// returns its actions, and whoever holds the machine carries them out. The
+// simulator has none either: a seed must have one history.
 func pureSteps(f *File) []Violation {
 	owner := pureOwner(path.Dir(f.Path))
+	if path.Dir(f.Path) == simulator {
+		owner = simulator
+	}
 	if owner == "" || f.isTest() {
 		return nil
 	}
@@ -235,7 +243,7 @@ func wireBelow(f *File) []Violation {
 // the engine's clock, the SDKs, the programs, tests, benchmarks and tools.
 func mayTellTime(f *File) bool {
 	return f.isTest() || f.Path == "internal/engine/clock.go" ||
-		f.within("client", "worker", "cmd", "tests", "bench", "tools")
+		f.within("client", "worker", "cmd", "tests", "bench", "tools", simulator+"/yardsim")
 }
 
 // clock keeps readings of the clock to the few who may. Timers and contexts
@@ -269,6 +277,9 @@ func randomness(f *File) []Violation {
 	}
 	var bad []Violation
 	for _, imp := range f.imports() {
+		if imp.path == "math/rand/v2" && path.Dir(f.Path) == simulator {
+			continue // its one source is made of its seed
+		}
 		if slices.Contains(randomSources, imp.path) {
 			bad = append(bad, Violation{f.Path, f.line(imp.spec),
 				fmt.Sprintf("%q draws randomness here", imp.path),

@@ -51,6 +51,9 @@ func TestRules(t *testing.T) {
 		{"PureSteps", "internal/workercore/a.go", "package x\nvar c chan int\n", "have a channel"},
 		{"PureSteps", "internal/engine/a.go", "package x\nvar c chan int\n", ""},
 
+		{"PureSteps", "internal/sim/a.go", "package x\nfunc f() { go f() }\n", "start a goroutine"},
+		{"PureSteps", "internal/sim/yardsim/a.go", "package x\nfunc f() { go f() }\n", ""},
+
 		{"NoFloats", "internal/scheduler/a.go", "package x\nvar f float64\n", "floats"},
 		{"NoFloats", "internal/scheduler/a.go", "package x\nvar f = 0.5\n", "floats"},
 		{"NoFloats", "internal/scheduler/a.go", "package x\nvar f = 5 // 0.5\n", ""},
@@ -89,6 +92,10 @@ func TestRules(t *testing.T) {
 		{"Clock", "internal/engine/a_test.go", readClock, ""},
 		{"Clock", "worker/a.go", readClock, ""},
 
+		{"Clock", "internal/sim/a.go", readClock, "time.Now"},
+		{"Clock", "internal/sim/yardsim/a.go", readClock, ""},
+		{"Randomness", "internal/sim/a.go", importRand, ""},
+		{"Randomness", "internal/sim/a.go", "package x\nimport _ \"crypto/rand\"\n", `"crypto/rand"`},
 		{"Randomness", "internal/engine/loop.go", importRand, "math/rand/v2"},
 		{"Randomness", "internal/store/a.go", "package x\nimport _ \"crypto/rand\"\n", "crypto/rand"},
 		{"Randomness", "internal/engine/clock.go", importRand, ""},

@@ -33,8 +33,8 @@ func newClient(w *World, id int) *client {
 	return c
 }
 
-// windowMost is how many numbered requests a client has open.
-const windowMost = 40
+// openMost is how many numbered requests a client has open.
+const openMost = 40
 
 // begin has the client do something, again and again, until the world is calm.
 func (c *client) begin() {

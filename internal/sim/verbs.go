@@ -61,12 +61,17 @@ func (c *client) submitSome() {
 	for range n {
 		r.tasks = append(r.tasks, c.spec())
 	}
-	if w.chance(w.plan.UseProducer) && len(c.open) < windowMost {
+	if w.chance(w.plan.UseProducer) && c.hasRoom() {
 		c.number++
 		r.number = c.number
 		c.open = append(c.open, r)
 	}
 	c.submit(r)
+}
+
+// hasRoom reports whether another request may be numbered: the window counts from the lowest that is unanswered.
+func (c *client) hasRoom() bool {
+	return len(c.open) == 0 || len(c.open) < openMost && c.number+1-c.open[0].number < scheduler.ProducerWindow
 }
 
 // spec draws a task.

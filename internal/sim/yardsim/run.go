@@ -66,6 +66,9 @@ func one(s *settings, out io.Writer) int {
 	r := sim.Run(s.seed, opts)
 	sum := newSummary()
 	sum.add(&r)
+	if r.Failure != nil {
+		tell(&r, s, out)
+	}
 	return sum.finish(s, out)
 }
 
@@ -95,6 +98,9 @@ func many(s *settings, out io.Writer) int {
 				r := sim.Run(seed, sim.Options{Steps: s.steps})
 				mu.Lock()
 				sum.add(&r)
+				if r.Failure != nil {
+					tell(&r, s, out)
+				}
 				if time.Since(told) >= progressEvery {
 					told = time.Now()
 					fmt.Fprintf(out, "... %s\n", sum.line(time.Since(began)))

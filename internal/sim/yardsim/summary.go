@@ -45,17 +45,11 @@ func (s *summary) line(took time.Duration) string {
 		s.coverage.Fenced, s.coverage.Expired, s.coverage.Injected(), covered, all, len(s.failures))
 }
 
-// finish tells the failures, what wasn't covered, and the summary.
+// finish tells what wasn't covered, and the summary.
 func (s *summary) finish(set *settings, out io.Writer) int {
 	code := exitClean
-	for i := range s.failures {
+	if len(s.failures) > 0 {
 		code = exitFailure
-		f := &s.failures[i]
-		fmt.Fprintf(out, "seed %d: %v\n", f.Seed, f.Failure)
-		if i == 0 {
-			fmt.Fprintf(out, "its last steps:\n%s", f.Trace)
-		}
-		fmt.Fprintf(out, "replay: make sim SEED=%d%s\n", f.Seed, stepsFlag(set))
 	}
 	for _, seed := range s.invalid {
 		code = exitFailure
@@ -70,6 +64,11 @@ func (s *summary) finish(set *settings, out io.Writer) int {
 	fmt.Fprintf(out, "faults: %s\n", s.coverage.FaultCounts())
 	fmt.Fprintln(out, s.line(time.Since(s.began)))
 	return code
+}
+
+// tell says what is wrong with a seed, what led to it, and how to see it again.
+func tell(r *sim.Result, set *settings, out io.Writer) {
+	fmt.Fprintf(out, "seed %d: %v\nits last steps:\n%sreplay: make sim SEED=%d%s\n", r.Seed, r.Failure, r.Trace, r.Seed, stepsFlag(set))
 }
 
 // stepsFlag says the steps, if they aren't the usual ones.
