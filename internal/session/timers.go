@@ -33,6 +33,7 @@ func (m *Machine) Tick(now int64, acts *Actions) {
 	if m.life != alive {
 		return
 	}
+	m.heard = min(m.heard, now) // a gap is added to what was heard after it, too: nobody was heard in the time to come
 	if now >= m.heard+m.o.TTL {
 		m.propose(scheduler.OpExpireSession, scheduler.SessionCommand{Started: m.startedTokens()}, acts)
 		m.life = expiring

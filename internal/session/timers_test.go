@@ -52,6 +52,20 @@ func TestStallMovesDeadlines(t *testing.T) {
 	r.want("detach@1 unconfirmed=[1]")
 }
 
+// A worker that was heard right after the leader stood still, before it noticed, has a TTL from then on, and not the gap on
+// top of that.
+func TestStallGivesNoTimeToCome(t *testing.T) {
+	r := newRig(t)
+	r.now += 60 * second
+	r.recv(1, 0)
+	r.m.StallGap(60 * second)
+	r.pass(0)
+	r.pass(testTTL - 1)
+	r.want("")
+	r.pass(1)
+	r.want("expire@1")
+}
+
 func TestBackstop(t *testing.T) {
 	r := newRig(t)
 	r.grant(1, 10, 1, 2)

@@ -95,10 +95,11 @@ func (o *oracle) boundsKept(c *coordinator) {
 // atRest (16, 17): once all work has ended and been answered, no lease, slot, message or waiter is left.
 func (o *oracle) atRest() {
 	c := o.w.coord
-	if n := c.state.Counts(); n.Leases != 0 {
-		o.fail(InvBounds, "%d leases are left once all work has ended", n.Leases)
-	}
 	for _, x := range c.state.Sessions() {
+		for _, l := range c.state.SessionLeases(x.ID, 1) {
+			o.fail(InvBounds, "token %d of task %d, revoked %v, is left at session %d of worker %s once all work has ended", l.Token, l.Task,
+				l.Revoked, x.ID, x.Worker.Name)
+		}
 		for _, p := range x.Pools {
 			if p.Used != 0 {
 				o.fail(InvBounds, "session %d, pool %s: %d slots are taken once all work has ended", x.ID, p.Name, p.Used)
