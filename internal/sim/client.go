@@ -168,7 +168,7 @@ func (c *client) until(cmd scheduler.Command) {
 	})
 }
 
-// calmDown ends the client's doings; the first lets all queues go on.
+// calmDown ends the client's doings; the first lets all queues go on, again and again: a pause may still be under way.
 func (c *client) calmDown() {
 	if c.id != 0 {
 		return
@@ -176,6 +176,7 @@ func (c *client) calmDown() {
 	for _, q := range c.w.plan.Queues {
 		c.until(scheduler.Command{Op: scheduler.OpResumeQueue, Queue: &scheduler.QueueCommand{Name: q}})
 	}
+	c.w.after(20*second, c.calmDown)
 }
 
 // idle reports whether the client waits for nothing that it repeats.

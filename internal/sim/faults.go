@@ -50,36 +50,50 @@ func (f Fault) String() string { return faultNames[f] }
 // injected counts a fault.
 func (w *World) injected(f Fault) { w.cover.Faults[f]++ }
 
-// nextFault has a fault come, again and again, until the world is calm.
-func (w *World) nextFault() {
+// faults has faults come, again and again, until the world is calm.
+func (w *World) faults() {
+	w.after(w.between(w.plan.FaultEvery/4, 2*w.plan.FaultEvery), func() {
+		if !w.calm {
+			w.anyFault()
+			w.faults()
+		}
+	})
+}
+
+// faultsBySteps has one come if as many steps have gone by as lie between two.
+func (w *World) faultsBySteps() {
+	if w.calm || w.steps < w.faultAt {
+		return
+	}
+	w.faultAt = w.steps + int(w.between(w.plan.FaultSteps/4, 2*w.plan.FaultSteps))
+	w.anyFault()
+}
+
+// anyFault draws a fault by the plan's weights and carries it out, or another if that one has nothing to strike.
+func (w *World) anyFault() {
 	total := 0
 	for _, weight := range w.plan.Faults {
 		total += weight
 	}
-	if total == 0 {
-		return
-	}
-	w.after(w.between(w.plan.FaultEvery/4, 2*w.plan.FaultEvery), func() {
-		if w.calm {
-			return
-		}
+	for try := 0; total > 0 && try < 5; try++ {
 		at := w.intn(total)
 		for kind, weight := range w.plan.Faults {
 			if at -= weight; at < 0 {
-				w.inject(Fault(kind))
+				if w.inject(Fault(kind)) {
+					return
+				}
 				break
 			}
 		}
-		w.nextFault()
-	})
+	}
 }
 
-// inject carries out a fault, if there is something for it to strike.
-func (w *World) inject(f Fault) {
+// inject carries out a fault. False: there is nothing for it to strike.
+func (w *World) inject(f Fault) bool {
 	k := w.workers[w.intn(len(w.workers))]
 	c := w.coord
 	if !w.strikes(f, k) {
-		return
+		return false
 	}
 	w.injected(f)
 	w.note("fault: kind %d, worker %d", int64(f), int64(k.id))
@@ -116,6 +130,7 @@ func (w *World) inject(f Fault) {
 	case FaultWorkerDrain:
 		k.drain()
 	}
+	return true
 }
 
 // strikes reports whether a fault would do anything.

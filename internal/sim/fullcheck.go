@@ -122,18 +122,3 @@ func (o *oracle) atRest() {
 	o.fullCheck()
 	o.wholeReplay(c)
 }
-
-// allEnded reports whether no task lives.
-func (o *oracle) allEnded() bool {
-	for _, t := range o.tasks {
-		if t.state.core() != 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// workerGone, saidHello and returned are looked at by nobody yet but the trace.
-func (o *oracle) workerGone(*worker)               {}
-func (o *oracle) saidHello(*worker, *helloMessage) {}
-func (o *oracle) returned(*handler, *report)       {}

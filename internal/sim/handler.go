@@ -105,7 +105,6 @@ func (h *handler) returns(r *report) {
 	k := h.k
 	delete(k.handlers, workercore.Token(h.grant.Token))
 	k.w.step()
-	k.w.oracle.returned(h, r)
 	k.core.Finished(k.local(), workercore.Token(h.grant.Token), workercore.Report{Kind: r.kind, Size: len(r.detail), Ran: 1, Body: r})
 	k.settleSoon()
 }

@@ -75,5 +75,10 @@ func (o *oracle) turn(t *taskRecord, to lifeState) {
 		o.fail(InvTransitions, "task %d goes from %s to %s", t.id, t.state, to)
 	}
 	o.w.cover.Transitions[t.state][to]++
+	if was, is := t.state.core() != 0, to.core() != 0; is && !was {
+		o.live++
+	} else if was && !is {
+		o.live--
+	}
 	t.state = to
 }

@@ -24,6 +24,7 @@ type oracle struct {
 	lastTask  scheduler.TaskID
 	lastToken scheduler.Token
 	tasks     []*taskRecord // by id - 1
+	live      int           // of tasks: those that haven't ended
 	leases    map[scheduler.Token]*leaseRecord
 	sessions  map[scheduler.SessionID]*sessionRecord
 	queues    map[string]*queueRecord

@@ -21,6 +21,7 @@ type Plan struct {
 	Queues            []string
 	Kinds             []string // that some worker serves
 	Limits            scheduler.Limits
+	Backlog           int // unended tasks from which on clients submit no more
 
 	TTL, Margin, KillGrace, DrainTimeout int64
 
@@ -43,7 +44,8 @@ type Plan struct {
 	UseProducer, UseKeys, Delayed, Bounded int
 	Heavy, Unkept, Require, Batches        int
 
-	FaultEvery int64           // between two faults of those below
+	FaultEvery int64           // time between two faults of those below, about; and
+	FaultSteps int64           // steps between two of them, whichever comes first
 	Faults     [faultKinds]int // their weights
 }
 
@@ -83,8 +85,9 @@ func drawPlan(rng *rand.Rand) Plan {
 	r := drawing{rng}
 	p := Plan{
 		Clients: 1 + r.IntN(3), Watchers: r.IntN(3),
-		Limits: scheduler.Limits{MaxTasks: uint64(r.between(100, 5000)), Depth: uint64(r.between(50, 2000))},
-		TTL:    r.between(2, 15) * second, KillGrace: r.between(0, 3) * second, DrainTimeout: r.between(0, 5) * second,
+		Limits:  scheduler.Limits{MaxTasks: uint64(r.between(100, 5000)), Depth: uint64(r.between(50, 2000))},
+		Backlog: int(r.between(5, 150)),
+		TTL:     r.between(2, 15) * second, KillGrace: r.between(0, 3) * second, DrainTimeout: r.between(0, 5) * second,
 
 		Fsync: r.span(100*microsecond, 10*millisecond), Latency: r.span(20*microsecond, 50*millisecond),
 		Read: r.span(0, 2*millisecond), Copy: r.span(0, 3*millisecond), Restart: r.span(50*millisecond, 5*second),
@@ -100,7 +103,7 @@ func drawPlan(rng *rand.Rand) Plan {
 		UseProducer: r.IntN(1_000_000), UseKeys: r.rate(100_000), Delayed: r.rate(100_000), Bounded: r.rate(100_000),
 		Heavy: r.rate(100_000), Unkept: r.rate(200_000), Require: r.rate(200_000), Batches: r.rate(300_000),
 
-		FaultEvery: r.between(50, 3000) * millisecond,
+		FaultEvery: r.between(50, 3000) * millisecond, FaultSteps: r.between(20, 600),
 	}
 	p.Margin = min(2*second, p.TTL/10)
 	p.Queues = []string{"default", "bulk", "mail"}[:1+r.IntN(3)]

@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"io"
-	"math/rand/v2"
 )
 
 // Defaults and bounds of a run.
@@ -38,8 +37,8 @@ func Run(seed uint64, opts Options) (res Result) {
 	if opts.Steps == 0 {
 		opts.Steps = StepsDefault
 	}
-	rng := rand.New(rand.NewPCG(seed, 0x59617264))
-	w := newWorld(seed, drawPlan(rng), rng, opts.Trace)
+	w := NewWorld(seed)
+	w.trace.live = opts.Trace
 	res.Seed = seed
 	defer func() {
 		if p := recover(); p != nil {
@@ -76,7 +75,7 @@ func (w *World) begin() {
 	for _, x := range w.watchers {
 		w.after(0, x.begin)
 	}
-	w.nextFault()
+	w.faults()
 }
 
 // runUntil carries out events until done, or an invariant is violated.
@@ -87,6 +86,7 @@ func (w *World) runUntil(done func() bool) {
 			return
 		}
 		w.next()
+		w.faultsBySteps()
 		if w.steps >= w.checkAt && w.failure == nil {
 			w.checkAt = w.steps + checkEvery
 			w.oracle.fullCheck()
@@ -99,7 +99,7 @@ func (w *World) runUntil(done func() bool) {
 func (w *World) live(steps int) {
 	end, most := w.now+calmTime, steps*stepsMost
 	quiet := func() bool {
-		idle := w.coord.up && w.coord.leading && w.oracle.allEnded()
+		idle := w.coord.up && w.coord.leading && w.oracle.live == 0
 		for _, c := range w.clients {
 			idle = idle && c.idle()
 		}

@@ -54,7 +54,6 @@ func (k *worker) hello(m *workercore.Message) *helloMessage {
 		})
 	}
 	k.w.note("worker %d: says Hello for session %d with %d tokens", int64(k.id), int64(m.Session), int64(len(m.Tokens)))
-	k.w.oracle.saidHello(k, h)
 	return h
 }
 

@@ -53,6 +53,9 @@ func (c *client) act() {
 // submitSome submits a task or a batch.
 func (c *client) submitSome() {
 	w := c.w
+	if w.oracle.live >= w.plan.Backlog {
+		return
+	}
 	n := 1
 	if w.chance(w.plan.Batches) {
 		n = 1 + w.intn(20)

@@ -85,7 +85,6 @@ func (k *worker) crash(silent bool) {
 }
 
 func (k *worker) exit(silent bool) {
-	k.w.oracle.workerGone(k)
 	k.die()
 	k.conn = nil
 	k.handlers = nil
@@ -138,7 +137,7 @@ func (k *worker) streamLost(x *conn) {
 	if k.conn != x {
 		return
 	}
-	k.conn, k.unsent = nil, nil
+	k.conn, k.unsent, k.sent = nil, nil, 0
 	k.w.step()
 	k.core.Disconnected(k.local())
 	k.settleSoon()

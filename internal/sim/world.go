@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"io"
 	"math/rand/v2"
 )
 
@@ -37,15 +36,18 @@ type World struct {
 	failure  *Violation
 
 	checkAt int // step of the next full check
+	faultAt int // step of the next fault, see Plan.FaultSteps
 }
 
 // epoch is the wall clock's time at the world's begin, in nanoseconds since the Unix epoch.
 const epoch = 1_700_000_000 * second
 
-func newWorld(seed uint64, plan Plan, r *rand.Rand, live io.Writer) *World {
+// NewWorld returns the cluster that a seed draws, before it begins.
+func NewWorld(seed uint64) *World {
+	r := rand.New(rand.NewPCG(seed, 0x59617264))
+	plan := drawPlan(r)
 	w := &World{plan: plan, rand: r}
 	w.trace.hash = seed
-	w.trace.live = live
 	w.oracle = newOracle(w)
 	w.disk = newDisk(w)
 	w.net = &network{w: w}
