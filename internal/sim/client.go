@@ -16,6 +16,7 @@ type client struct {
 	number   uint64     // of the last numbered request
 	open     []*request // numbered and unanswered, by number
 	serial   uint64     // of its last task
+	calls    int        // without an answer
 	wants    int        // calls that it repeats until they are answered
 }
 
@@ -36,13 +37,27 @@ func newClient(w *World, id int) *client {
 // openMost is how many numbered requests a client has open.
 const openMost = 40
 
+// callsMost is how many calls without an answer keep a client from doing anything else.
+const callsMost = 60
+
+// call is World.call, counted.
+func (c *client) call(serve func(c *coordinator, reply func(func())), done func(answered bool)) {
+	c.calls++
+	c.w.call(serve, func(answered bool) {
+		c.calls--
+		done(answered)
+	})
+}
+
 // begin has the client do something, again and again, until the world is calm.
 func (c *client) begin() {
 	c.w.after(c.w.span(c.w.plan.Think), func() {
 		if c.w.calm {
 			return
 		}
-		c.act()
+		if c.calls < callsMost {
+			c.act()
+		}
 		c.begin()
 	})
 }
@@ -114,7 +129,7 @@ func (c *client) submit(r *request) {
 		s.Producer, s.Number, s.Lowest = c.producer, r.number, c.open[0].number
 	}
 	w.note("client %d: submits %d tasks, request %d, attempt %d", int64(c.id), int64(len(r.tasks)), int64(r.number), int64(r.attempts))
-	w.call(func(co *coordinator, reply func(func())) {
+	c.call(func(co *coordinator, reply func(func())) {
 		co.do(scheduler.Command{Op: scheduler.OpSubmit, Submit: s}, reply, func(res *result, err error) {
 			if err == nil && !r.settled {
 				c.answered(r, res)
@@ -154,7 +169,7 @@ func (c *client) answered(r *request, res *result) {
 func (c *client) until(cmd scheduler.Command) {
 	c.wants++
 	ok := false
-	c.w.call(func(co *coordinator, reply func(func())) {
+	c.call(func(co *coordinator, reply func(func())) {
 		co.do(cmd, reply, func(_ *result, err error) { ok = err == nil })
 	}, func(bool) {
 		c.wants--

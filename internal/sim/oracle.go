@@ -11,9 +11,10 @@ import (
 // replies and grants, in their order, and keeps its own record of tasks, leases, sessions and answers; the state is then
 // held against that.
 type oracle struct {
-	w     *World
-	index uint64 // of the last entry whose effects it has seen
-	now   scheduler.Time
+	w      *World
+	index  uint64 // of the last entry whose effects it has seen
+	now    scheduler.Time
+	served scheduler.Duration // what retention is counted in
 
 	effects  []uint64 // hash of what an entry did, by index - 1
 	identity []uint64 // hash of an entry, likewise
@@ -147,7 +148,7 @@ func (o *oracle) applied(c *coordinator, index uint64, b *scheduler.Batch) {
 		return
 	}
 	o.effects = append(o.effects, hash)
-	o.now = c.state.Now()
+	o.now, o.served = c.state.Now(), c.state.Served()
 	o.open, o.granted, o.ends, o.staged, o.leased = o.open[:0], o.granted[:0], 0, 0, 0
 	o.requestsOnce(e, b)
 	o.openings(e, b)

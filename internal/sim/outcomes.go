@@ -149,7 +149,7 @@ func (o *oracle) awaited(id scheduler.TaskID, row *finishedRow) {
 		return
 	}
 	if row == nil {
-		if t.state.terminal() && t.state != lifeGone && t.expires > o.served() {
+		if t.state.terminal() && t.state != lifeGone && t.expires > o.served {
 			o.fail(InvAcknowledged, "task %d, %s, is said not to be kept", id, t.state)
 		}
 		return
@@ -161,12 +161,4 @@ func (o *oracle) awaited(id scheduler.TaskID, row *finishedRow) {
 	if row.state == scheduler.Succeeded && row.detail != string(resultOf(t.ends[row.gen-1].token)) {
 		o.fail(InvOutcomes, "task %d is said to have another result than that of token %d", id, t.ends[row.gen-1].token)
 	}
-}
-
-// served is the time that retention is counted in.
-func (o *oracle) served() scheduler.Duration {
-	if c := o.w.coord; c.up {
-		return c.state.Served()
-	}
-	return 0
 }

@@ -98,7 +98,7 @@ func drawPlan(rng *rand.Rand) Plan {
 		TrailingLogs: uint64(r.IntN(20)), EventRing: int(r.between(20, 2000)), MessageLeases: 1 + r.IntN(20),
 
 		DiskError: r.rate(300), DiskSlow: r.rate(3000), DelaySpike: r.rate(3000),
-		SlowHandler: r.rate(30_000), DeafHandler: r.rate(200_000), FailHandler: r.rate(150_000),
+		SlowHandler: r.rate(100_000), DeafHandler: r.rate(200_000), FailHandler: r.rate(150_000),
 		LostRequest: r.rate(20_000), LostReply: r.rate(20_000), Poison: r.rate(5_000), Hopeless: r.rate(20_000),
 		UseProducer: r.IntN(1_000_000), UseKeys: r.rate(100_000), Delayed: r.rate(100_000), Bounded: r.rate(100_000),
 		Heavy: r.rate(100_000), Unkept: r.rate(200_000), Require: r.rate(200_000), Batches: r.rate(300_000),

@@ -35,28 +35,40 @@ func (p *process) afterIn(life uint64, d int64, do func()) {
 	})
 }
 
-// run lets the process do something now, or when its pause ends. The dead do nothing.
+// run lets the process do something now, or, in order, when its pause has ended. The dead do nothing.
 func (p *process) run(do func()) {
 	switch {
 	case !p.up:
-	case p.paused:
+	case p.paused || len(p.inbox) > 0:
 		p.inbox = append(p.inbox, do)
 	default:
 		do()
 	}
 }
 
-// pause stops the process; resume lets it go on.
+// pause stops the process; resume lets it go on, first with what has come meanwhile.
 func (p *process) pause() { p.paused = true }
 
 func (p *process) resume() {
-	if !p.up || !p.paused {
-		return
+	if p.up && p.paused {
+		p.paused = false
+		p.catchUp()
 	}
-	p.paused = false
-	waiting := p.inbox
-	p.inbox = nil
-	for _, do := range waiting {
-		p.after(0, do)
-	}
+}
+
+// catchUp does what has waited for the end of a pause, one thing after the other, at one point in time. What comes while it
+// does waits behind.
+func (p *process) catchUp() {
+	life := p.life
+	p.w.after(0, func() {
+		if !p.up || p.life != life || p.paused || len(p.inbox) == 0 {
+			return
+		}
+		do := p.inbox[0]
+		do()
+		if p.up && p.life == life {
+			p.inbox = p.inbox[1:]
+			p.catchUp()
+		}
+	})
 }

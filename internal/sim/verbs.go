@@ -147,7 +147,7 @@ func (c *client) anyTask() scheduler.TaskID {
 // once sends a command and doesn't care for the answer.
 func (c *client) once(cmd scheduler.Command) {
 	c.w.note("client %d: operation %d", int64(c.id), int64(cmd.Op))
-	c.w.call(func(co *coordinator, reply func(func())) {
+	c.call(func(co *coordinator, reply func(func())) {
 		co.do(cmd, reply, func(*result, error) {})
 	}, func(bool) {})
 }
@@ -166,7 +166,7 @@ func (c *client) retry() {
 	if id == 0 {
 		return
 	}
-	c.w.call(func(co *coordinator, reply func(func())) {
+	c.call(func(co *coordinator, reply func(func())) {
 		it := scheduler.RetryItem{ID: id}
 		if row := co.finished(id); row != nil && row.state == scheduler.Dead {
 			it.Gen, it.Found, it.Spec = row.gen, true, row.spec
@@ -178,7 +178,7 @@ func (c *client) retry() {
 // delete removes a finished task; the coordinator reads its row into the command.
 func (c *client) delete() {
 	id := c.anyTask()
-	c.w.call(func(co *coordinator, reply func(func())) {
+	c.call(func(co *coordinator, reply func(func())) {
 		it := scheduler.DeleteItem{ID: id}
 		if row := co.finished(id); row != nil {
 			it.Gen, it.Found = row.gen, true
@@ -208,7 +208,7 @@ func (c *client) configure() {
 // purge empties a queue of what isn't leased.
 func (c *client) purge() {
 	queue := c.w.plan.Queues[c.w.intn(len(c.w.plan.Queues))]
-	c.w.call(func(co *coordinator, reply func(func())) {
+	c.call(func(co *coordinator, reply func(func())) {
 		x := &scheduler.Cancel{Purge: true}
 		co.state.WalkTasks(0, scheduler.BatchTasksMax, func(t scheduler.TaskInfo) {
 			if t.Queue == queue {
@@ -223,7 +223,7 @@ func (c *client) purge() {
 func (c *client) await(id scheduler.TaskID) {
 	w := c.w
 	told := false
-	w.call(func(co *coordinator, reply func(func())) {
+	c.call(func(co *coordinator, reply func(func())) {
 		if !co.leading {
 			return
 		}
