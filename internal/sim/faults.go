@@ -115,7 +115,7 @@ func (w *World) inject(f Fault) bool {
 		up := w.chance(500_000)
 		k.conn.stall(up, !up, w.stillFor())
 	case FaultPartition:
-		d := w.stillFor()
+		d := w.between(w.plan.TTL/2, 3*w.plan.TTL) // often for longer than its session lives
 		k.blocked = w.now + d
 		if k.conn != nil {
 			k.conn.stall(true, true, d)

@@ -114,6 +114,12 @@ func drawPlan(rng *rand.Rand) Plan {
 	for kind := range scheduledFaults {
 		p.Faults[kind] = r.rate(100)
 	}
+	p.Faults[FaultPartition] *= 3
+	if r.IntN(4) == 0 { // long work: handlers run longer than sessions live
+		p.Work = r.span(second, 2*p.TTL)
+		p.Think = r.span(50*millisecond, second)
+		p.Backlog = int(r.between(5, 30))
+	}
 	if r.IntN(12) == 0 { // a fair day
 		p.Faults = [faultKinds]int{}
 		p.DiskError, p.DiskSlow, p.DelaySpike, p.LostRequest, p.LostReply, p.Poison = 0, 0, 0, 0, 0, 0

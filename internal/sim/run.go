@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"io"
+	"runtime/debug"
 )
 
 // Defaults and bounds of a run.
@@ -42,10 +43,7 @@ func Run(seed uint64, opts Options) (res Result) {
 	res.Seed = seed
 	defer func() {
 		if p := recover(); p != nil {
-			w.fail(InvBounds, "panic: %v", p)
-			if opts.Trace != nil {
-				panic(p)
-			}
+			w.fail(InvBounds, "panic: %v\n%s", p, debug.Stack())
 		}
 		res.Steps, res.Virtual, res.Hash, res.Coverage, res.Failure = w.steps, w.now, w.trace.hash, w.cover, w.failure
 		res.Coverage.Tasks = len(w.oracle.tasks)

@@ -43,6 +43,7 @@ func (o *oracle) lettingGo(e *scheduler.Effects, b *scheduler.Batch) {
 		s.expired = true
 		o.w.cover.Expired++
 		if k := s.process(o.w); k != nil && !k.paused {
+			o.w.cover.ExpiredAlive++
 			o.hasLetGo(k, c.Session.Session)
 		}
 	}

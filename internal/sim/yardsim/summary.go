@@ -40,9 +40,9 @@ func (s *summary) add(r *sim.Result) {
 // line is the summary in one line.
 func (s *summary) line(took time.Duration) string {
 	covered, all := s.coverage.Legal()
-	return fmt.Sprintf("seeds=%d steps=%d seeds/s=%.0f virtual=%s tasks=%d accepted=%d fenced=%d expired=%d faults=%d transitions=%d/%d violations=%d",
+	return fmt.Sprintf("seeds=%d steps=%d seeds/s=%.0f virtual=%s tasks=%d accepted=%d fenced=%d expired=%d cut-off=%d faults=%d transitions=%d/%d violations=%d",
 		s.seeds, s.steps, float64(s.seeds)/max(took.Seconds(), 1e-3), s.virtual.Round(time.Second), s.coverage.Tasks, s.coverage.Accepted,
-		s.coverage.Fenced, s.coverage.Expired, s.coverage.Injected(), covered, all, len(s.failures))
+		s.coverage.Fenced, s.coverage.Expired, s.coverage.ExpiredAlive, s.coverage.Injected(), covered, all, len(s.failures))
 }
 
 // finish tells what wasn't covered, and the summary.
