@@ -103,8 +103,10 @@ func (w *World) inject(f Fault) bool {
 	case FaultCoordinatorStop:
 		c.stop()
 	case FaultCoordinatorPause:
+		d := w.stillFor()
+		w.oracle.stoodStill(d)
 		c.pause()
-		w.after(w.stillFor(), c.resume)
+		w.after(d, c.resume)
 	case FaultClockJump:
 		w.wall = w.between(-2*minute, 2*minute)
 	case FaultConnCut:

@@ -42,6 +42,7 @@ func (o *oracle) tasksConserved(c *coordinator) {
 			continue
 		}
 		live++
+		o.backstopKept(t)
 		if info.Attempts >= t.spec.Policy.MaxAttempts || info.Losses >= t.spec.Policy.MaxLosses || info.Undelivered >= scheduler.UndeliveredMax {
 			o.fail(InvAttempts, "task %d lives after %d attempts, %d losses", t.id, info.Attempts, info.Losses)
 		}

@@ -59,18 +59,18 @@ func (h *handler) begin() {
 func (h *handler) draw(traits byte) *report {
 	w := h.k.w
 	r := &report{kind: workercore.Succeeded, detail: resultOf(h.grant.Token)}
-	switch {
-	case traits&traitHopeless == 0 && !w.fault(w.plan.FailHandler):
+	if traits&traitHopeless == 0 && !w.fault(w.plan.FailHandler) {
 		return r
-	case w.chance(150_000):
+	}
+	*r = report{kind: workercore.Failed, cause: scheduler.CauseError}
+	switch n := w.intn(100); {
+	case n < 15:
 		w.injected(FaultPanic)
-		*r = report{kind: workercore.Failed, cause: scheduler.CausePanic}
-	case w.chance(150_000):
-		*r = report{kind: workercore.Failed, cause: scheduler.CauseExit, permanent: true}
-	case w.chance(300_000):
-		*r = report{kind: workercore.Failed, cause: scheduler.CauseError, retryAfter: scheduler.Duration(w.between(millisecond, 4*second))}
-	default:
-		*r = report{kind: workercore.Failed, cause: scheduler.CauseError}
+		r.cause = scheduler.CausePanic
+	case n < 28:
+		r.cause, r.permanent = scheduler.CauseExit, true
+	case n < 50:
+		r.retryAfter = scheduler.Duration(w.between(millisecond, 4*second))
 	}
 	w.injected(FaultHandler)
 	r.detail = resultOf(h.grant.Token)

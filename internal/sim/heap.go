@@ -18,7 +18,8 @@ func (a *agenda) len() int { return len(a.heap) }
 
 func (a *agenda) add(at int64, do func()) {
 	a.made++
-	h := append(a.heap, event{at: at, number: a.made, do: do})
+	a.heap = append(a.heap, event{at: at, number: a.made, do: do})
+	h := a.heap
 	for i := len(h) - 1; i > 0; {
 		parent := (i - 1) / 2
 		if !h[i].before(&h[parent]) {
@@ -27,7 +28,6 @@ func (a *agenda) add(at int64, do func()) {
 		h[i], h[parent] = h[parent], h[i]
 		i = parent
 	}
-	a.heap = h
 }
 
 // next takes the earliest event. There must be one.

@@ -16,11 +16,10 @@ type oracle struct {
 	now    scheduler.Time
 	served scheduler.Duration // what retention is counted in
 
-	effects  []uint64 // hash of what an entry did, by index - 1
-	identity []uint64 // hash of an entry, likewise
-	events   []uint64 // hash of an event, by position - 1
-	crash    snapshot
-	seal     snapshot
+	effects []uint64 // hash of what an entry did, by index - 1
+	events  []uint64 // hash of an event, by position - 1
+	crash   snapshot
+	seal    snapshot
 
 	lastTask  scheduler.TaskID
 	lastToken scheduler.Token
@@ -56,6 +55,7 @@ type taskRecord struct {
 	open      bool            // FAILED in this step: PENDING or SCHEDULED
 	notBefore scheduler.Time
 	acked     bool
+	heardAt   int64 // RUNNING: when this leader heard of the start, as its clock goes
 	deleted   bool
 	expires   scheduler.Duration // of what is kept of its end; 0: nothing is
 	ends      []taskEnd          // by generation - 1

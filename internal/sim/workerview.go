@@ -168,6 +168,30 @@ func (o *oracle) saidStarted(k *worker, tokens []workercore.Token) {
 func (o *oracle) heard(token scheduler.Token) {
 	if l := o.leases[token]; l != nil && l.task.token == token && l.task.state == lifeLeased {
 		o.turn(l.task, lifeRunning)
+		l.task.heardAt = o.w.now
+	}
+}
+
+// stoodStill: the leader gives all that it waits for the time back in which it stood still.
+func (o *oracle) stoodStill(d int64) {
+	for _, t := range o.tasks {
+		t.heardAt += d
+	}
+}
+
+// backstopSlack is how much later than due the back-stop may come: a tick, a slow disk, an admission that waits.
+const backstopSlack = 8 * second
+
+// backstopKept (9): an attempt that this leader heard the start of doesn't outlast its timeout, the grace and two heartbeats
+// by more than the slack, whatever its worker does.
+func (o *oracle) backstopKept(t *taskRecord) {
+	p := &o.w.plan
+	timeout := int64(t.spec.Policy.AttemptTimeout)
+	if t.state != lifeRunning || timeout == 0 || o.w.coord.paused {
+		return
+	}
+	if over := o.w.now - t.heardAt - timeout - p.KillGrace - 2*(p.TTL/3); over > backstopSlack {
+		o.fail(InvAttempts, "task %d runs with token %d, %d ms after the back-stop of its attempt was due", t.id, t.token, over/millisecond)
 	}
 }
 
