@@ -50,10 +50,15 @@ func (h *handler) begin() {
 		d = w.between(p.Work.Most, p.SlowWork)
 	}
 	h.deaf = w.fault(p.DeafHandler)
-	h.stone = h.deaf && w.chance(500_000)
+	if h.stone = h.deaf && w.chance(500_000); h.stone && w.chance(300_000) {
+		d += w.between(0, stoneWork)
+	}
 	h.report = h.draw(traits)
 	k.after(d, func() { h.returns(h.report) })
 }
+
+// stoneWork is how much longer a handler may take that nothing can stop: longer than any back-stop waits.
+const stoneWork = 50 * second
 
 // draw says what the handler will return.
 func (h *handler) draw(traits byte) *report {

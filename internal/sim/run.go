@@ -9,9 +9,9 @@ import (
 // Defaults and bounds of a run.
 const (
 	StepsDefault = 2000
-	calmTime     = 20 * minute // in which all work has to end once the faults have stopped
-	restTime     = 30 * second // in which all has to be answered then
-	stepsMost    = 60          // a run ends after so many times its steps, whatever happens
+	calmTime     = 20 * minute  // in which all work has to end once the faults have stopped
+	restTime     = 100 * second // in which all has to be answered then
+	stepsMost    = 60           // a run ends after so many times its steps, whatever happens
 )
 
 // Options of a run.
