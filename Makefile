@@ -21,6 +21,9 @@ FUZZ_FLAGS ?=
 DEMO_DIR ?=
 # Extra flags for make demo and make run.
 DEMO_FLAGS ?=
+# Extra flags for make sim (-trace, -for 60s, -j 2) and make mutants (-only, -compile).
+SIM_FLAGS ?=
+MUTANTS_FLAGS ?=
 # Extra flags for make bench.
 BENCH_FLAGS ?=
 
@@ -57,20 +60,36 @@ e2e: build ## Run the tests with real programs: kills, stalls, broken connection
 	CGO_ENABLED=0 $(GO) test -tags=e2e -count=1 $(TESTFLAGS) ./tests/...
 
 .PHONY: crash
-crash: build ## Run the crash lab: kills, failing disks, flipped bits, limits (90 s; root for all of it)
+crash: build ## Run the crash lab: kills, power loss, failing disks, torn and flipped bits, partitions, histories (about 2 minutes; root for all of it)
 	CGO_ENABLED=0 $(GO) test -tags=e2e,crash -count=1 -v -run '^TestCrash' $(TESTFLAGS) ./tests/... | grep -v -e '^=== ' -e '^    --- PASS'
 
 # The budgets of make crash-long, as tests/doc.go lists them: 500 kills of the
 # coordinator and 500 of workers, every I/O call of the scene failing, and so on.
-CRASH_LONG ?= YARD_CRASH_KILLS=500 YARD_FAULTS=100000 YARD_DISK_ROUNDS=20 YARD_FLIPS=20 YARD_MEMORY_TASKS=50000 YARD_HALF_OPEN=1
+CRASH_LONG ?= YARD_CRASH_KILLS=500 YARD_FAULTS=100000 YARD_DISK_ROUNDS=20 YARD_FLIPS=20 YARD_MEMORY_TASKS=50000 YARD_HALF_OPEN=1 \
+	YARD_POWER_CUTS=200 YARD_TORN_IMAGES=2000 YARD_HISTORY_SECONDS=300 YARD_PARTITIONS=200 YARD_ZOO_ROUNDS=20
 
 .PHONY: crash-long
-crash-long: ## Run the crash lab with large budgets: about 35 minutes; CRASH_LONG="YARD_CRASH_KILLS=200" for others
+crash-long: ## Run the crash lab with large budgets: about an hour; CRASH_LONG="YARD_CRASH_KILLS=200" for others
 	$(CRASH_LONG) $(MAKE) crash TESTFLAGS="-timeout=3h $(TESTFLAGS)"
 
 .PHONY: fuzz
 fuzz: ## Fuzz every fuzz target for FUZZTIME (10s), and print one table of inputs and failures
 	$(GO) run ./tools/fuzz -time $(FUZZTIME) $(FUZZ_FLAGS)
+
+.PHONY: sim
+sim: ## Simulate whole clusters with faults: SEED=n for one of them, else SEEDS (1000); STEPS, SIM_FLAGS
+	CGO_ENABLED=0 $(GO) run ./internal/sim/yardsim $(if $(SEED),-seed $(SEED),-seeds $(or $(SEEDS),1000)) $(if $(STEPS),-steps $(STEPS)) $(SIM_FLAGS)
+
+.PHONY: mutants
+mutants: ## Plant bugs, one at a time, and see each of them caught: MUTANTS_FLAGS="-only no-fence"
+	CGO_ENABLED=0 $(GO) run ./tests/mutants $(MUTANTS_FLAGS)
+
+.PHONY: soak
+soak: ## The long runs of sim, mutants, crash and fuzz, one after the other: about three hours
+	$(MAKE) sim SEEDS=20000
+	$(MAKE) mutants
+	$(MAKE) crash-long
+	$(MAKE) fuzz FUZZTIME=2m
 
 .PHONY: bench
 bench: build ## Measure everything beside the raw rates of this machine: about 40 minutes; BENCH_FLAGS="-suite rates" for a part

@@ -28,6 +28,12 @@
 //	YARD_FLIPS          flipped bits in each bucket of the checkpoint, and four times as many in the log; default 1
 //	YARD_MEMORY_TASKS   tasks before and after the cut of all connections, under the memory limit; default 5,000
 //	YARD_HALF_OPEN      1: a half-open watcher too, which takes 18 s; default 0
+//	YARD_POWER_CUTS     power cuts, on ext4 on a loop device; default 12
+//	YARD_TORN_IMAGES    torn images of a recorded run, opened and compared; default 80
+//	YARD_HISTORY_SECONDS  how long faults are injected while porcupine's history is recorded; default 6
+//	YARD_PARTITIONS     rounds of broken, one-way, half-open and slow connections; default 4
+//	YARD_ZOO_ROUNDS     rounds of unruly programs under exec handlers, about 2 s each; default 3
 //
-// Small disks and the memory limit need root; without it the one test skips, the other has GOMEMLIMIT in place of a limit.
+// Small disks, power cuts and the memory limit need root, power cuts e2fsprogs, torn images strace; without them a test says
+// what it lacks and skips, and the memory test has GOMEMLIMIT in place of a limit.
 package tests
