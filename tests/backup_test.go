@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -247,7 +248,7 @@ func TestRestoreUnderKills(t *testing.T) {
 		inState(t, n.client(), pb.TaskState_TASK_STATE_PENDING, id)
 	}
 	id := submit(t, n.client(), client.Task{Kind: "nobody"})[0]
-	if want := ids[len(ids)-1] + restoreJump + 1; id != want {
+	if want := slices.Max(ids) + restoreJump + 1; id != want {
 		t.Errorf("the first task after the restore is %d, want %d", id, want)
 	}
 	if entries, err := filepath.Glob(filepath.Join(n.data, "yardmaster.db?*")); err != nil || len(entries) > 0 {

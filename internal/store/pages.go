@@ -46,8 +46,11 @@ func checkPages(file []byte, leaves bool) error {
 		return nil
 	}
 	w := &pages{file: file, size: uint64(native.Uint32(m[8:])), pages: native.Uint64(m[40:]), leaves: leaves}
-	if w.size < 512 || w.pages < 2 || w.pages > uint64(len(file))/w.size {
-		return nil // verifyFile tells
+	if w.size < 512 || w.pages < 2 {
+		return nil
+	}
+	if w.pages > uint64(len(file))/w.size {
+		return fmt.Errorf("%w: it has %d bytes and should have %d: its end is missing, restore a backup", ErrDamaged, len(file), w.pages*w.size)
 	}
 	w.seen = make([]bool, w.pages)
 	w.seen[0], w.seen[1] = true, true
