@@ -157,7 +157,7 @@ func commandFromProto(p *storagev1.Command, c *scheduler.Command) error {
 		ok = p.GetSetLogic() != nil
 		c.SetLogic = &scheduler.SetLogic{Logic: p.GetSetLogic().GetLogic()}
 	case scheduler.OpAttach, scheduler.OpDetach, scheduler.OpRelease, scheduler.OpExpireSession, scheduler.OpDrainSession,
-		scheduler.OpCloseSession, scheduler.OpTimeoutLeases:
+		scheduler.OpCloseSession, scheduler.OpTimeoutLeases, scheduler.OpUnreadable:
 		ok = p.GetSession() != nil
 		c.Session = sessionFromProto(p.GetSession())
 	default:

@@ -23,6 +23,7 @@ var argsOf = map[scheduler.Op]string{
 	scheduler.OpTimeoutLeases: "Session", scheduler.OpOutcomes: "Outcomes", scheduler.OpPauseQueue: "Queue",
 	scheduler.OpResumeQueue: "Queue", scheduler.OpConfigureQueue: "Queue", scheduler.OpForget: "Forget",
 	scheduler.OpDelete: "Delete", scheduler.OpSetLogic: "SetLogic", scheduler.OpRestored: "",
+	scheduler.OpUnreadable: "Session",
 }
 
 // fillValue sets a value and everything below it by draw, which is given the kind of each leaf.

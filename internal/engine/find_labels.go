@@ -10,7 +10,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// labelsOf reads the labels of tasks, of many at once; nil: the body is gone, the task has ended.
+// labelsOf reads the labels of tasks, of many at once; nil: the body is gone, the task has ended. In a damaged body there
+// are none.
 func (e *Engine) labelsOf(ids []scheduler.TaskID) ([]*storagev1.Finished, error) {
 	all := make([]*storagev1.Finished, len(ids))
 	read := func(i int, body []byte) error {
@@ -39,8 +40,14 @@ func (e *Engine) labelsOf(ids []scheduler.TaskID) ([]*storagev1.Finished, error)
 		return all, nil
 	}
 	err := e.opts.Storage.Bodies(missing, func(k int, body []byte) error { return read(at[k], body) })
-	if err != nil {
+	lost := Damaged(err)
+	if err != nil && lost == nil {
 		return nil, fmt.Errorf("read labels of tasks: %w", err)
+	}
+	for i, id := range ids {
+		if all[i] == nil && slices.Contains(lost, id) {
+			all[i] = &storagev1.Finished{}
+		}
 	}
 	return all, nil
 }

@@ -33,7 +33,7 @@ func (e *Engine) lateFields(l *late) ([]byte, error) {
 			b = appendLabels(b, data)
 			return nil
 		})
-		if err != nil {
+		if err != nil && Damaged(err) == nil {
 			return nil, fmt.Errorf("read body of task %d: %w", l.id, err)
 		}
 	}
@@ -60,7 +60,7 @@ func (e *Engine) appendLateFailure(b []byte, l *late) ([]byte, error) {
 }
 
 // readLate reads the fields of all before a checkpoint drops them from storage. Bodies are read in order of id, many at a
-// time: that is ten times as fast as one by one.
+// time: that is ten times as fast as one by one. Labels in a damaged body are lost: the checkpoint goes on without them.
 func (e *Engine) readLate(all []*late) error {
 	slices.SortFunc(all, func(a, b *late) int { return cmp.Compare(a.id, b.id) })
 	ids := make([]scheduler.TaskID, 0, min(len(all), lateBodies))
@@ -72,14 +72,16 @@ func (e *Engine) readLate(all []*late) error {
 		for _, l := range some {
 			ids = append(ids, l.id)
 		}
+		clear(labels)
 		err := e.opts.Storage.Bodies(ids, func(i int, data []byte) error {
-			labels[i] = nil
 			if some[i].labels {
 				labels[i] = appendLabels(nil, data)
 			}
 			return nil
 		})
-		if err != nil {
+		if lost := Damaged(err); lost != nil {
+			e.logger.Error("labels of finished tasks are damaged, and lost", "tasks", len(lost), "first", lost[0], "error", err)
+		} else if err != nil {
 			return fmt.Errorf("read labels of finished tasks: %w", err)
 		}
 		for i, l := range some {

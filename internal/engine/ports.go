@@ -32,7 +32,8 @@ type Storage interface {
 	Load(add func(*scheduler.Row) error) error
 	// Save makes a checkpoint durable, atomically.
 	Save(c *Checkpoint) error
-	// Bodies reads bodies; each gets nil for an absent one. The data is good during the call only.
+	// Bodies reads bodies; each gets nil for an absent one. The data is good during the call only. Damaged ones are passed
+	// over; the error then is, or wraps, one with a method DamagedTasks() []scheduler.TaskID that names them.
 	Bodies(ids []scheduler.TaskID, each func(i int, data []byte) error) error
 	// Failure returns a copy of the encoded storagev1.Attempts, or nil; Finished of the finished row.
 	Failure(id scheduler.TaskID) ([]byte, error)

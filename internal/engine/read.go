@@ -10,12 +10,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Bodies calls each for every id, in their order, with its encoded storagev1.Body, or nil: then the task has ended. The data
-// is good during the call only. each must not wait for anything: storage may have a read transaction open.
+// Bodies calls each for every id with its encoded storagev1.Body, in their order, or with nil: the task has ended. Ids in
+// ascending order are cheapest; then those of ended tasks come last. The data is good during the call only. each must not wait for anything: storage may have a read transaction open.
+//
+// Bodies of live tasks that are damaged or lost are passed over; the error then names them, see Damaged.
 func (e *Engine) Bodies(ids []scheduler.TaskID, each func(i int, data []byte) error) error {
 	found := make([][]byte, len(ids))
 	var missing []scheduler.TaskID
-	var at []int
+	var at, absent []int
 	e.mu.RLock()
 	for i, id := range ids {
 		if b, ok := e.stagedBody(id); ok {
@@ -29,26 +31,60 @@ func (e *Engine) Bodies(ids []scheduler.TaskID, each func(i int, data []byte) er
 	}
 	e.mu.RUnlock()
 	if len(missing) == len(ids) && slices.IsSorted(ids) { // a backlog's: storage gives them in this order, without a copy
-		if err := e.opts.Storage.Bodies(ids, each); err != nil {
-			return fmt.Errorf("read bodies: %w", err)
+		err := e.storedBodies(ids, func(i int, data []byte) error {
+			if data == nil {
+				absent = append(absent, i)
+				return nil
+			}
+			return each(i, data)
+		})
+		if err != nil && Damaged(err) == nil {
+			return err
 		}
-		return nil
+		lost := e.lostBodies(ids, absent)
+		for _, i := range absent {
+			if slices.Contains(lost, ids[i]) {
+				continue
+			}
+			if err := each(i, nil); err != nil {
+				return err
+			}
+		}
+		return withLost(err, lost)
 	}
+	var damaged error
 	if len(missing) > 0 {
-		err := e.opts.Storage.Bodies(missing, func(k int, data []byte) error {
+		damaged = e.storedBodies(missing, func(k int, data []byte) error {
 			if data != nil {
 				found[at[k]] = append([]byte{}, data...)
 			}
 			return nil
 		})
-		if err != nil {
-			return fmt.Errorf("read bodies: %w", err)
+		if damaged != nil && Damaged(damaged) == nil {
+			return damaged
 		}
 	}
+	bad := Damaged(damaged)
 	for i, data := range found {
+		if data == nil && !slices.Contains(bad, ids[i]) {
+			absent = append(absent, i)
+		}
+	}
+	lost := e.lostBodies(ids, absent)
+	for i, data := range found {
+		if data == nil && (slices.Contains(bad, ids[i]) || slices.Contains(lost, ids[i])) {
+			continue
+		}
 		if err := each(i, data); err != nil {
 			return err
 		}
+	}
+	return withLost(damaged, lost)
+}
+
+func (e *Engine) storedBodies(ids []scheduler.TaskID, each func(i int, data []byte) error) error {
+	if err := e.opts.Storage.Bodies(ids, each); err != nil {
+		return fmt.Errorf("read bodies: %w", err)
 	}
 	return nil
 }
@@ -60,7 +96,7 @@ const looksMax = 3
 func (e *Engine) Task(_ context.Context, id scheduler.TaskID) (*Task, error) {
 	for look := 1; ; look++ {
 		t, err := e.liveTask(id)
-		if err != nil || t != nil && (t.Body != nil || look == looksMax) {
+		if err != nil || t != nil && (t.Body != nil || t.Unreadable || look == looksMax) {
 			return t, err
 		}
 		fin, lives, err := e.findFinished(id)
@@ -77,7 +113,7 @@ func (e *Engine) Task(_ context.Context, id scheduler.TaskID) (*Task, error) {
 	}
 }
 
-// liveTask returns a live task, or nil. One without a body ended in the meantime.
+// liveTask returns a live task, or nil. One without a body ended in the meantime, unless that is unreadable.
 func (e *Engine) liveTask(id scheduler.TaskID) (*Task, error) {
 	e.mu.RLock()
 	info, live := e.state.Task(id)
@@ -88,7 +124,7 @@ func (e *Engine) liveTask(id scheduler.TaskID) (*Task, error) {
 	}
 	t := &Task{ID: id, Live: &info}
 	var err error
-	if t.Body, err = e.body(id); err != nil || t.Body == nil || info.Flags&scheduler.FlagHasFailure == 0 {
+	if err = e.addBody(t); err != nil || t.Body == nil && !t.Unreadable || info.Flags&scheduler.FlagHasFailure == 0 {
 		return t, err
 	}
 	if last == nil {
@@ -105,23 +141,24 @@ func (e *Engine) finishedTask(id scheduler.TaskID, fin *storagev1.Finished) (*Ta
 	t := &Task{ID: id, Finished: fin}
 	var err error
 	if scheduler.TaskState(fin.GetState()) == scheduler.Dead {
-		t.Body, err = e.body(id)
+		err = e.addBody(t)
 	}
 	return t, err
 }
 
-func (e *Engine) body(id scheduler.TaskID) (b *storagev1.Body, err error) {
-	err = e.Bodies([]scheduler.TaskID{id}, func(_ int, data []byte) error {
+// addBody reads a task's body, if it is there and can be read.
+func (e *Engine) addBody(t *Task) error {
+	err := e.Bodies([]scheduler.TaskID{t.ID}, func(_ int, data []byte) error {
 		if data == nil {
 			return nil
 		}
-		b = &storagev1.Body{}
-		return proto.Unmarshal(data, b)
+		t.Body = &storagev1.Body{}
+		return proto.Unmarshal(data, t.Body)
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read body of task %d: %w", id, err)
+	if t.Unreadable = Damaged(err) != nil; err == nil || t.Unreadable {
+		return nil
 	}
-	return b, nil
+	return fmt.Errorf("read body of task %d: %w", t.ID, err)
 }
 
 // Explain says why a live task is where it is. Errors: ErrNoTask, ErrNotRetained (it has ended).

@@ -12,6 +12,7 @@ type Task struct {
 	Finished    *storagev1.Finished
 	Body        *storagev1.Body    // live tasks and dead letters; in a Listed of live tasks with labels, and only these
 	LastFailure *storagev1.Attempt // live tasks whose last attempt failed
+	Unreadable  bool               // Body should be there, and can't be read
 }
 
 // ListFilter selects tasks; all conditions must hold.

@@ -38,20 +38,21 @@ const (
 	ReasonLimitProducers = "LIMIT_PRODUCERS"
 	ReasonLimitKeys      = "LIMIT_KEYS"
 	ReasonLimitWatchers  = "LIMIT_WATCHERS"
-	ReasonDisk           = "DISK_RESERVE"     // RESOURCE_EXHAUSTED
-	ReasonBackupRoom     = "BACKUP_ROOM"      // RESOURCE_EXHAUSTED
-	ReasonBackupRunning  = "BACKUP_RUNNING"   // RESOURCE_EXHAUSTED
-	ReasonNotLeader      = "NOT_LEADER"       // UNAVAILABLE
-	ReasonStopping       = "STOPPING"         // UNAVAILABLE
-	ReasonFateUnknown    = "FATE_UNKNOWN"     // UNAVAILABLE: it may or may not have been carried out
-	ReasonProtocol       = "PROTOCOL_VERSION" // FAILED_PRECONDITION
-	ReasonNameTaken      = "NAME_TAKEN"       // ALREADY_EXISTS: another live process has the worker's name
-	ReasonReplaced       = "SESSION_REPLACED" // ABORTED
-	ReasonExpired        = "SESSION_EXPIRED"  // ABORTED
-	ReasonSlowReader     = "SLOW_READER"      // ABORTED
-	ReasonNoHello        = "NO_HELLO"         // ABORTED
-	ReasonInternal       = "INTERNAL"         // INTERNAL: a bug; the coordinator's log has it
-	ReasonCallEnded      = "CALL_ENDED"       // CANCELLED, DEADLINE_EXCEEDED
+	ReasonDisk           = "DISK_RESERVE"       // RESOURCE_EXHAUSTED
+	ReasonBackupRoom     = "BACKUP_ROOM"        // RESOURCE_EXHAUSTED
+	ReasonBackupRunning  = "BACKUP_RUNNING"     // RESOURCE_EXHAUSTED
+	ReasonUnreadable     = "PAYLOAD_UNREADABLE" // DATA_LOSS; metadata: task_id
+	ReasonNotLeader      = "NOT_LEADER"         // UNAVAILABLE
+	ReasonStopping       = "STOPPING"           // UNAVAILABLE
+	ReasonFateUnknown    = "FATE_UNKNOWN"       // UNAVAILABLE: it may or may not have been carried out
+	ReasonProtocol       = "PROTOCOL_VERSION"   // FAILED_PRECONDITION
+	ReasonNameTaken      = "NAME_TAKEN"         // ALREADY_EXISTS: another live process has the worker's name
+	ReasonReplaced       = "SESSION_REPLACED"   // ABORTED
+	ReasonExpired        = "SESSION_EXPIRED"    // ABORTED
+	ReasonSlowReader     = "SLOW_READER"        // ABORTED
+	ReasonNoHello        = "NO_HELLO"           // ABORTED
+	ReasonInternal       = "INTERNAL"           // INTERNAL: a bug; the coordinator's log has it
+	ReasonCallEnded      = "CALL_ENDED"         // CANCELLED, DEADLINE_EXCEEDED
 )
 
 // When to come back.

@@ -83,7 +83,10 @@ func explainEnd(t *engine.Task) *yardmasterv1.TaskServiceExplainResponse {
 	if message := f.GetDetail().GetMessage(); message != "" {
 		text += ": " + quote(message)
 	}
-	if scheduler.TaskState(f.GetState()) == scheduler.Dead {
+	switch {
+	case scheduler.Cause(f.GetCause()) == scheduler.CauseUnreadable:
+		text += ": " + unreadableText
+	case scheduler.TaskState(f.GetState()) == scheduler.Dead:
 		text += fmt.Sprintf("; yardctl task retry %d gives it a new generation", t.ID)
 	}
 	text += "."

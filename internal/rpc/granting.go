@@ -1,12 +1,13 @@
 package rpc
 
 import (
-	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
+	"github.com/yardmaster/yardmaster/internal/engine"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"github.com/yardmaster/yardmaster/internal/session"
 )
@@ -25,6 +26,7 @@ type granting struct {
 	count   int          // leases in use
 	next    int          // the first not sent
 	gone    []scheduler.Token
+	damaged []scheduler.Token // of tasks whose payload can't be read
 	ids     []scheduler.TaskID
 	arena   []byte // payloads
 	list    []*yardmasterv1.TaskLease
@@ -45,18 +47,24 @@ func (g *granting) empty() bool { return len(g.grants) == 0 || g.loaded && g.nex
 // drop forgets what is in hand.
 func (g *granting) drop() { g.grants, g.loaded, g.count, g.next = g.grants[:0], false, 0, 0 }
 
-// load reads the bodies of the grants and fills in their leases.
+// load reads the bodies of the grants and fills in their leases. An error is of the storage as a whole.
 func (g *granting) load(e Engine) error {
 	g.loaded, g.count, g.next, g.gone, g.ids = true, 0, 0, g.gone[:0], g.ids[:0]
+	g.damaged = g.damaged[:0]
 	if g.arena = g.arena[:0]; cap(g.arena) > arenaBytesKept {
 		g.arena = nil
 	}
 	for i := range g.grants {
 		g.ids = append(g.ids, g.grants[i].Task)
 	}
-	return e.Bodies(g.ids, func(i int, body []byte) error {
+	err := e.Bodies(g.ids, func(i int, body []byte) error {
 		if body == nil {
 			g.gone = append(g.gone, g.grants[i].Token)
+			return nil
+		}
+		payload, labels, err := readBody(body)
+		if err != nil { // whole by its checksum, and yet no body
+			g.damaged = append(g.damaged, g.grants[i].Token)
 			return nil
 		}
 		if g.count == len(g.leases) {
@@ -64,15 +72,21 @@ func (g *granting) load(e Engine) error {
 		}
 		s := g.leases[g.count]
 		g.count++
-		payload, labels, err := readBody(body)
-		if err != nil {
-			return fmt.Errorf("task %d: %w", g.grants[i].Task, err)
-		}
 		from := len(g.arena)
 		g.arena = append(g.arena, payload...)
 		s.fill(&g.grants[i], g.arena[from:len(g.arena):len(g.arena)], labels)
 		return nil
 	})
+	lost := engine.Damaged(err)
+	if lost == nil {
+		return err
+	}
+	for i := range g.grants {
+		if slices.Contains(lost, g.grants[i].Task) {
+			g.damaged = append(g.damaged, g.grants[i].Token)
+		}
+	}
+	return nil
 }
 
 func (s *leaseSlot) fill(x *scheduler.Grant, payload []byte, labels map[string]string) {

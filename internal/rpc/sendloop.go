@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"slices"
+
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"github.com/yardmaster/yardmaster/internal/session"
@@ -122,7 +124,8 @@ func (st *stream) sendRecall() bool {
 	return st.send(&o.response)
 }
 
-// loadBodies reads the payloads of the grants in hand. Those whose task has ended are given back.
+// loadBodies reads the payloads of the grants in hand. Those whose task has ended are given back; the tasks whose payload
+// is damaged are ended, the others go on.
 func (st *stream) loadBodies() bool {
 	g := &st.out.granting
 	err := g.load(st.r.engine)
@@ -132,14 +135,21 @@ func (st *stream) loadBodies() bool {
 		st.end(mapped)
 		return false
 	}
-	if len(g.gone) == 0 {
+	if len(g.gone)+len(g.damaged) == 0 {
 		return true
 	}
 	e := st.entry
+	for i := range g.grants {
+		if x := &g.grants[i]; slices.Contains(g.damaged, x.Token) {
+			st.r.logger.Error("a payload is damaged and can't be read: its task becomes a dead letter", "task", x.Task, "session", e.id,
+				"token", x.Token, "cure", "run `coordinator check`, then restore a backup, or submit the task again")
+		}
+	}
 	e.mu.Lock()
 	for _, t := range g.gone {
 		e.m.Skip(st.id, t, &e.acts)
 	}
+	e.m.Unreadable(st.id, g.damaged, &e.acts)
 	e.perform()
 	return true
 }

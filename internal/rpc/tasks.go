@@ -3,6 +3,9 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/engine"
@@ -21,6 +24,10 @@ func (t *taskService) Get(ctx context.Context, req *yardmasterv1.TaskServiceGetR
 	task, err := t.s.engine.Task(ctx, scheduler.TaskID(req.GetTaskId()))
 	if err != nil {
 		return nil, t.s.fail("get a task", err)
+	}
+	if task.Unreadable && req.GetIncludePayload() {
+		return nil, refuse(codes.DataLoss, ReasonUnreadable, 0, fmt.Sprintf("task_id: task %d: %s; without include_payload the rest of it is shown",
+			task.ID, unreadableText), "task_id", fmt.Sprint(uint64(task.ID)))
 	}
 	return &yardmasterv1.TaskServiceGetResponse{Task: t.s.taskProto(task, req.GetIncludePayload())}, nil
 }

@@ -103,6 +103,10 @@ func finishedProto(t *engine.Task, payload bool) *yardmasterv1.Task {
 	return p
 }
 
+// unreadableText says what became of a task whose payload was to be read, and what to do.
+const unreadableText = "its payload is damaged in the coordinator's storage and can't be read: run `coordinator check` to see all damage, " +
+	"then restore a backup, or submit the task again"
+
 // outcomeProto shows how a task ended.
 func outcomeProto(f *storagev1.Finished) *yardmasterv1.Outcome {
 	state := scheduler.TaskState(f.GetState())
@@ -111,6 +115,8 @@ func outcomeProto(f *storagev1.Finished) *yardmasterv1.Outcome {
 		Attempts: f.GetAttempts(), Token: f.GetToken(), Worker: f.GetWorker(), Failure: failureProto(f.GetLastFailure()),
 	}
 	switch {
+	case scheduler.Cause(f.GetCause()) == scheduler.CauseUnreadable:
+		o.Failure = &yardmasterv1.Failure{Cause: o.Cause, Message: unreadableText}
 	case state == scheduler.Succeeded:
 		o.Result = f.GetDetail().GetResult()
 	case f.GetDetail().GetMessage() != "" || state == scheduler.Dead && f.GetDetail() != nil:

@@ -27,7 +27,8 @@ const (
 	OpDelete         Op = 20 // Delete: finished tasks go before their retention is over. From logic 2 on
 	OpSetLogic       Op = 21 // SetLogic: other rules from the next entry on
 	OpRestored       Op = 22 // the state comes from a backup, see restored. From logic 3 on
-	opMax               = OpRestored
+	OpUnreadable     Op = 23 // Session: leased tasks whose payload storage can't read. From logic 3 on
+	opMax               = OpUnreadable
 )
 
 // Batch is one log entry: a step. It is decoded, or kept decoded by the leader that proposed it.
@@ -170,7 +171,7 @@ type SessionCommand struct {
 	Over        []Token // never sent: slot back, task back at no cost
 	Unconfirmed []Token // sent, not confirmed: task back at no cost, the slot stays until the worker's word
 	Started     []Token // ExpireSession: started tokens, as far as the leader heard
-	Tokens      []Token // TimeoutLeases: the leases whose back-stop passed
+	Tokens      []Token // TimeoutLeases: the leases whose back-stop passed; Unreadable: the grants, never sent, of the tasks
 }
 
 // Outcomes reports ends of attempts. The i-th has the number FirstSeq+i.

@@ -47,8 +47,8 @@ func (x *intruder) known() []KnownToken {
 }
 
 func (x *intruder) command() Command {
-	switch op := [...]Op{OpAttach, OpDetach, OpRelease, OpExpireSession, OpDrainSession, OpCloseSession, OpTimeoutLeases, OpOutcomes,
-		OpOutcomes, OpOpenSession, OpResumeSession}[x.n(11)]; op {
+	switch op := [...]Op{OpAttach, OpDetach, OpRelease, OpExpireSession, OpDrainSession, OpCloseSession, OpTimeoutLeases, OpUnreadable,
+		OpOutcomes, OpOutcomes, OpOpenSession, OpResumeSession}[x.n(12)]; op {
 	case OpOutcomes:
 		o := &Outcomes{Session: x.id, Attach: x.attach(), FirstSeq: x.number(6), AnswersThrough: x.number(6)}
 		if own := x.s.sessions[x.id]; own != nil && x.n(3) > 0 {

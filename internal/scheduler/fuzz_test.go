@@ -81,6 +81,7 @@ func TestHalts(t *testing.T) {
 		"unknown rules":             {entry(1, rules(LogicVersion+1))},
 		"command from later rules":  {entry(1, Command{Op: OpDelete, Delete: &Delete{Items: make([]DeleteItem, 1)}})},
 		"restore by rules of old":   {entry(2, Command{Op: OpRestored})},
+		"unreadable by old rules":   {entry(2, Command{Op: OpUnreadable, Session: &SessionCommand{}})},
 		"term that stands":          {entry(LogicVersion, Command{Op: OpBeginTerm, BeginTerm: &BeginTerm{}})},
 	} {
 		func() {

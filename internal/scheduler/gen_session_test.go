@@ -192,6 +192,9 @@ func (g *gen) resume() Command {
 
 func (g *gen) session() Command {
 	ops := []Op{OpAttach, OpAttach, OpDetach, OpDetach, OpRelease, OpExpireSession, OpDrainSession, OpCloseSession, OpTimeoutLeases}
+	if g.s.Logic() >= 3 {
+		ops = append(ops, OpUnreadable)
+	}
 	id := g.sessionID()
 	c := &SessionCommand{Session: id, Attach: g.attach(id)}
 	op := ops[g.n(len(ops))]
@@ -200,7 +203,7 @@ func (g *gen) session() Command {
 		c.Over, c.Unconfirmed = g.tokens(id, 2), g.tokens(id, 3)
 	case OpExpireSession, OpCloseSession:
 		c.Started = g.tokens(id, 4)
-	case OpTimeoutLeases:
+	case OpTimeoutLeases, OpUnreadable:
 		c.Tokens = g.tokens(id, 2)
 	}
 	return Command{Op: op, Session: c}

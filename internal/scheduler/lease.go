@@ -136,6 +136,26 @@ func (s *State) tokensUnconfirmed(x *session, tokens []Token, eff *Effects) {
 	}
 }
 
+// tokensUnreadable ends tokens that the worker never saw, because the payloads of their tasks can't be read. No worker could
+// run these, so they are dead letters, charged with nothing, unless their end has come anyhow.
+func (s *State) tokensUnreadable(x *session, tokens []Token, eff *Effects) {
+	for _, token := range tokens {
+		l := s.findLease(token)
+		switch {
+		case l == nil || l.Session != x.ID:
+		case l.Revoked:
+			s.endLease(x, l)
+		default:
+			t, by := s.unlease(x, l)
+			if t.has(FlagCancelRequested | FlagDeadlinePassed) {
+				s.requeue(t, by, eff)
+			} else {
+				s.finish(t, Dead, CauseUnreadable, by, eff)
+			}
+		}
+	}
+}
+
 // timeoutLeases is the back-stop: the worker should have ended these attempts itself. Each counts as a failed one.
 func (s *State) timeoutLeases(x *session, tokens []Token, eff *Effects) {
 	for _, token := range tokens {

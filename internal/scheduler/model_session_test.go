@@ -151,6 +151,25 @@ func (m *model) session(op Op, c *SessionCommand, r *Reply) {
 	case OpCloseSession:
 		x.HeardTerm = m.g.Term
 		m.end(x, nil)
+	case OpUnreadable:
+		for _, token := range c.Tokens {
+			l := m.leases[token]
+			if l == nil || l.Session != x.ID {
+				continue
+			}
+			if l.Revoked {
+				delete(m.leases, token)
+				continue
+			}
+			t := m.tasks[l.Task]
+			by := m.held(t)
+			delete(m.leases, token)
+			if t.Flags&(FlagCancelRequested|FlagDeadlinePassed) != 0 {
+				m.back(t, by)
+			} else {
+				m.finish(t, Dead, CauseUnreadable, by)
+			}
+		}
 	case OpTimeoutLeases:
 		for _, token := range c.Tokens {
 			if l := m.live(x.ID, token); l != nil {

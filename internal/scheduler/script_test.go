@@ -368,7 +368,7 @@ func (s *script) sessionLine(verb string, f fields) Command {
 	}
 	ops := map[string]Op{
 		"attach": OpAttach, "detach": OpDetach, "release": OpRelease, "expire": OpExpireSession, "drain": OpDrainSession,
-		"close": OpCloseSession, "timeout": OpTimeoutLeases,
+		"close": OpCloseSession, "timeout": OpTimeoutLeases, "unreadable": OpUnreadable,
 	}
 	op, ok := ops[verb]
 	if !ok {

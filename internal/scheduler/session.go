@@ -209,6 +209,8 @@ func (s *State) sessionCommand(op Op, c *SessionCommand, r *Reply, eff *Effects)
 		s.closeSession(x, eff)
 	case OpTimeoutLeases:
 		s.timeoutLeases(x, c.Tokens, eff)
+	case OpUnreadable:
+		s.tokensUnreadable(x, c.Tokens, eff)
 	}
 }
 

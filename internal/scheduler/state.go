@@ -147,6 +147,9 @@ func (s *State) command(c *Command, i int32, eff *Effects) {
 		s.resumeSession(c.Resume, r, eff)
 	case OpAttach, OpDetach, OpRelease, OpExpireSession, OpDrainSession, OpCloseSession, OpTimeoutLeases:
 		s.sessionCommand(c.Op, c.Session, r, eff)
+	case OpUnreadable:
+		s.since(3, c.Op)
+		s.sessionCommand(c.Op, c.Session, r, eff)
 	case OpOutcomes:
 		s.outcomes(c.Outcomes, i, r, eff)
 	case OpPauseQueue, OpResumeQueue, OpConfigureQueue:

@@ -73,10 +73,11 @@ const (
 	CauseCancelled     Cause = 7
 	CauseStartBy       Cause = 8
 	CauseDeadline      Cause = 9
-	CauseEnd           Cause = 10 // one above the highest
+	CauseUnreadable    Cause = 10
+	CauseEnd           Cause = 11 // one above the highest
 )
 
-var causeNames = [...]string{"NONE", "ERROR", "PANIC", "TIMEOUT", "EXIT", "WORKER_LOST", "UNDELIVERABLE", "CANCELLED", "START_BY", "DEADLINE"}
+var causeNames = [...]string{"NONE", "ERROR", "PANIC", "TIMEOUT", "EXIT", "WORKER_LOST", "UNDELIVERABLE", "CANCELLED", "START_BY", "DEADLINE", "UNREADABLE"}
 
 func (c Cause) String() string { return nameOf(causeNames[:], int(c)) }
 

@@ -17,7 +17,8 @@
 // A grant goes through these phases; wherever it stands, the end of the session returns it:
 //
 //	mailbox   not yet taken by the sender; a Cancel, a Recall, a lost stream or a detachment releases it at no cost
-//	hand      taken by the sender, its payload is being read; the same, but a Cancel or Recall waits and follows it
+//	hand      taken by the sender, its payload is being read; the same, but a Cancel or Recall waits and follows it. If the
+//	          payload can't be read, the task is ended as unreadable
 //	sent      handed to SendMsg; not confirmed by its receipt deadline it is released as unconfirmed
 //	held      the worker has confirmed it, or named it in a Hello; it ends with the worker's word
 //

@@ -1,6 +1,10 @@
 package session
 
-import "github.com/yardmaster/yardmaster/internal/scheduler"
+import (
+	"slices"
+
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+)
 
 // mailbox holds grants that the sender hasn't taken, in order of matching. A cancelled one stays as a tombstone until it
 // is passed: it has no lease in phase inMailbox any more.
@@ -164,6 +168,26 @@ func (m *Machine) Skip(stream StreamID, token scheduler.Token, acts *Actions) {
 			m.release(token, acts)
 			return
 		}
+	}
+}
+
+// Unreadable says that grants in hand can't be sent, because the payloads of their tasks can't be read. Their tasks are to be
+// ended: given back they would be granted and come here again.
+func (m *Machine) Unreadable(stream StreamID, tokens []scheduler.Token, acts *Actions) {
+	if stream != m.stream {
+		return
+	}
+	var over []scheduler.Token
+	m.hand = slices.DeleteFunc(m.hand, func(t scheduler.Token) bool {
+		if !slices.Contains(tokens, t) {
+			return false
+		}
+		delete(m.leases, t)
+		over = append(over, t)
+		return true
+	})
+	if len(over) > 0 {
+		m.propose(scheduler.OpUnreadable, scheduler.SessionCommand{Tokens: over}, acts)
 	}
 }
 

@@ -22,7 +22,7 @@ func TestModel(t *testing.T) {
 				w.submit(rapid.IntRange(1, 6).Draw(t, "n"), rapid.SampledFrom([]uint32{0, 1 << 20}).Draw(t, "bytes"))
 			},
 			"apply":     func(t *rapid.T) { w.apply(rapid.IntRange(0, len(w.line)).Draw(t, "n")) },
-			"take":      func(t *rapid.T) { w.take(rapid.IntRange(0, 3).Draw(t, "gone") == 0) },
+			"take":      func(t *rapid.T) { w.take(rapid.IntRange(0, 5).Draw(t, "gone")) },
 			"send":      func(*rapid.T) { w.send() },
 			"workerGet": func(*rapid.T) { w.workerGet() },
 			"leaderGet": func(*rapid.T) { w.leaderGet() },
@@ -59,8 +59,9 @@ func (w *world) submit(n int, bytes uint32) {
 	w.propose(scheduler.Command{Op: scheduler.OpSubmit, Submit: c}, nil)
 }
 
-// take lets the leader's sender send control messages and take grants into its hand. gone: the first one's task has ended.
-func (w *world) take(gone bool) {
+// take lets the leader's sender send control messages and take grants into its hand. gone 0: the first one's task has
+// ended; 1: its payload and that of the last can't be read.
+func (w *world) take(gone int) {
 	for stream := range w.dead {
 		var c Control
 		if w.m != nil && (w.m.TakeControl(stream, &c) || len(w.m.TakeGrants(stream, nil)) > 0) {
@@ -79,11 +80,21 @@ func (w *world) take(gone bool) {
 		return
 	}
 	w.hand, w.handOf = w.m.TakeGrants(k.stream, nil), k.stream
-	if gone && len(w.hand) > 0 {
-		w.m.Skip(k.stream, w.hand[0].Token, &w.acts)
-		w.perform()
-		w.hand = w.hand[1:]
+	if len(w.hand) == 0 || gone > 1 {
+		return
 	}
+	first, last := w.hand[0], w.hand[len(w.hand)-1]
+	w.hand = w.hand[1:]
+	if gone == 0 {
+		w.m.Skip(k.stream, first.Token, &w.acts)
+	} else {
+		w.m.Unreadable(k.stream, []scheduler.Token{first.Token, last.Token}, &w.acts)
+		if len(w.hand) > 0 {
+			w.hand = w.hand[:len(w.hand)-1]
+		}
+		w.unreadable = append(w.unreadable, first.Task, last.Task)
+	}
+	w.perform()
 }
 
 // send lets the leader's sender send what it has in its hand.
@@ -322,7 +333,7 @@ func (w *world) settle() {
 			w.connect()
 		}
 		w.apply(len(w.line))
-		w.take(false)
+		w.take(2)
 		w.send()
 		for len(w.w.in) > 0 {
 			w.workerGet()

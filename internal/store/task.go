@@ -1,11 +1,9 @@
 package store
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"go.etcd.io/bbolt"
@@ -40,43 +38,6 @@ func getTask(tx *bbolt.Tx, bucket []byte, t tag, id scheduler.TaskID) ([]byte, e
 		return nil, nil
 	}
 	return openValue(bucket, t, uint64(id), v)
-}
-
-// Bodies calls each for every id with its body, an encoded storagev1.Body, or
-// with nil if there is none; i is the id's position in ids. Calls come in order
-// of id; ids in that order cost nothing to sort. data is valid in the call
-// only, and each must not wait for anything: a read transaction is open. An
-// error of each ends the walk and is returned.
-func (s *Store) Bodies(ids []scheduler.TaskID, each func(i int, data []byte) error) error {
-	var order []int // positions in order of id; nil if ids is
-	if !slices.IsSorted(ids) {
-		order = make([]int, len(ids))
-		for i := range order {
-			order[i] = i
-		}
-		slices.SortFunc(order, func(a, b int) int { return cmp.Compare(ids[a], ids[b]) })
-	}
-	return s.read(func(tx *bbolt.Tx) error {
-		b, err := openBucket(tx, bucketBodies)
-		if err != nil {
-			return err
-		}
-		f := newFinder(&bodyRuns, b)
-		for n := range ids {
-			i := n
-			if order != nil {
-				i = order[n]
-			}
-			data, err := f.find(uint64(ids[i]))
-			if err != nil {
-				return err
-			}
-			if err := each(i, data); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // walk finds keys in ascending order: most are next to one another, and a step

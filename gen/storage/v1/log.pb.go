@@ -320,7 +320,8 @@ type Command_Resume struct {
 }
 
 type Command_Session struct {
-	// OpAttach, OpDetach, OpRelease, OpExpireSession, OpDrainSession, OpCloseSession, OpTimeoutLeases.
+	// OpAttach, OpDetach, OpRelease, OpExpireSession, OpDrainSession, OpCloseSession, OpTimeoutLeases,
+	// OpUnreadable.
 	Session *SessionCommand `protobuf:"bytes,8,opt,name=session,proto3,oneof"`
 }
 
@@ -1471,7 +1472,7 @@ type SessionCommand struct {
 	Unconfirmed []uint64 `protobuf:"varint,4,rep,packed,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
 	// Started tokens.
 	Started []uint64 `protobuf:"varint,5,rep,packed,name=started,proto3" json:"started,omitempty"`
-	// Tokens whose back-stop passed.
+	// Tokens whose back-stop passed, or whose task's payload can't be read.
 	Tokens        []uint64 `protobuf:"varint,6,rep,packed,name=tokens,proto3" json:"tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

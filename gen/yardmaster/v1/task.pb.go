@@ -132,21 +132,24 @@ const (
 	Cause_CAUSE_START_BY Cause = 8
 	// Its deadline passed before it succeeded.
 	Cause_CAUSE_DEADLINE Cause = 9
+	// Its payload is damaged in the coordinator's storage and can't be read, so no worker was given it.
+	Cause_CAUSE_UNREADABLE Cause = 10
 )
 
 // Enum value maps for Cause.
 var (
 	Cause_name = map[int32]string{
-		0: "CAUSE_UNSPECIFIED",
-		1: "CAUSE_ERROR",
-		2: "CAUSE_PANIC",
-		3: "CAUSE_TIMEOUT",
-		4: "CAUSE_EXIT",
-		5: "CAUSE_WORKER_LOST",
-		6: "CAUSE_UNDELIVERABLE",
-		7: "CAUSE_CANCELLED",
-		8: "CAUSE_START_BY",
-		9: "CAUSE_DEADLINE",
+		0:  "CAUSE_UNSPECIFIED",
+		1:  "CAUSE_ERROR",
+		2:  "CAUSE_PANIC",
+		3:  "CAUSE_TIMEOUT",
+		4:  "CAUSE_EXIT",
+		5:  "CAUSE_WORKER_LOST",
+		6:  "CAUSE_UNDELIVERABLE",
+		7:  "CAUSE_CANCELLED",
+		8:  "CAUSE_START_BY",
+		9:  "CAUSE_DEADLINE",
+		10: "CAUSE_UNREADABLE",
 	}
 	Cause_value = map[string]int32{
 		"CAUSE_UNSPECIFIED":   0,
@@ -159,6 +162,7 @@ var (
 		"CAUSE_CANCELLED":     7,
 		"CAUSE_START_BY":      8,
 		"CAUSE_DEADLINE":      9,
+		"CAUSE_UNREADABLE":    10,
 	}
 )
 
@@ -3674,7 +3678,7 @@ const file_yardmaster_v1_task_proto_rawDesc = "" +
 	"\x14TASK_STATE_SUCCEEDED\x10\x06\x12\x13\n" +
 	"\x0fTASK_STATE_DEAD\x10\a\x12\x18\n" +
 	"\x14TASK_STATE_CANCELLED\x10\b\x12\x16\n" +
-	"\x12TASK_STATE_EXPIRED\x10\t*\xd0\x01\n" +
+	"\x12TASK_STATE_EXPIRED\x10\t*\xe6\x01\n" +
 	"\x05Cause\x12\x15\n" +
 	"\x11CAUSE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vCAUSE_ERROR\x10\x01\x12\x0f\n" +
@@ -3686,7 +3690,9 @@ const file_yardmaster_v1_task_proto_rawDesc = "" +
 	"\x13CAUSE_UNDELIVERABLE\x10\x06\x12\x13\n" +
 	"\x0fCAUSE_CANCELLED\x10\a\x12\x12\n" +
 	"\x0eCAUSE_START_BY\x10\b\x12\x12\n" +
-	"\x0eCAUSE_DEADLINE\x10\t2\xa9\a\n" +
+	"\x0eCAUSE_DEADLINE\x10\t\x12\x14\n" +
+	"\x10CAUSE_UNREADABLE\x10\n" +
+	"2\xa9\a\n" +
 	"\vTaskService\x12E\n" +
 	"\x06Submit\x12\x1c.yardmaster.v1.SubmitRequest\x1a\x1d.yardmaster.v1.SubmitResponse\x12[\n" +
 	"\fSubmitStream\x12\".yardmaster.v1.SubmitStreamRequest\x1a#.yardmaster.v1.SubmitStreamResponse(\x010\x01\x12R\n" +
