@@ -19,6 +19,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/yardmaster/yardmaster/client"
+	pb "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 )
 
 const (
@@ -233,14 +234,17 @@ func (x *rotLab) wantConfined(t *testing.T, c *coordinator, bucket string, key, 
 	t.Helper()
 	c.proc.lives()
 	hit := func(id uint64) bool { return id >= key && id < next }
-	work, labels := x.pending, map[string]string{"side": "yes"}
-	if bucket == "bodies" { // whose payload is unreadable has its worker's stream ended: the loss is that of such workers too
-		work, labels = x.logged, nil
-	}
-	w := x.over.startLabelled(t, c.addr, labels)
+	work := x.pending
+	w := x.over.startLabelled(t, c.addr, map[string]string{"side": "yes"})
 	cl := c.client()
 	log := bucket == ""
+	unreadable := 0
 	for i, out := range outcomes(t, cl, work) {
+		if bucket == "bodies" && hit(work[i]) && !slices.Contains(x.logged, work[i]) {
+			unreadable++
+			x.wantUnreadable(t, c, work[i], out)
+			continue
+		}
 		if log && out.Lost != nil && slices.Contains(x.logged, work[i]) {
 			lost++ // nothing behind it may be there: below
 			continue
@@ -251,6 +255,9 @@ func (x *rotLab) wantConfined(t *testing.T, c *coordinator, bucket string, key, 
 		if out.Err() != nil || string(out.Result) != fmt.Sprintf("%d/%d", work[i], out.Token) {
 			t.Errorf("task %d, which wasn't hit, ended %+v", work[i], out)
 		}
+	}
+	if bucket == "bodies" && unreadable == 0 && slices.ContainsFunc(work, hit) {
+		t.Error("no task is dead for its damaged payload")
 	}
 	received(t, "more work", w.do(workPart{1, 5, 4, 512, 1}))
 	w.judge(cl, false)
@@ -266,6 +273,40 @@ func (x *rotLab) wantConfined(t *testing.T, c *coordinator, bucket string, key, 
 		t.Errorf("orderly stop: exit code %d", code)
 	}
 	return lost
+}
+
+// wantUnreadable holds that a task is a dead letter whose error says that its payload is damaged, that no worker is blamed,
+// that the coordinator's log says it, and that a retry ends the same way.
+func (x *rotLab) wantUnreadable(t *testing.T, c *coordinator, id uint64, out *client.Outcome) {
+	t.Helper()
+	cl := c.client()
+	message := out.Failure.GetMessage()
+	if out.State != client.Dead || out.Cause != pb.Cause_CAUSE_UNREADABLE || out.Attempts != 0 || !strings.Contains(message, "payload is damaged") {
+		t.Errorf("task %d, whose payload is damaged, ended %+v", id, out)
+		return
+	}
+	if c.proc.log.find("payload is damaged", fmt.Sprint("task=", id)) == "" {
+		t.Errorf("the log doesn't say that the payload of task %d is damaged", id)
+	}
+	if task := get(t, cl, id); task.GetAttempts() != 0 || task.GetWorkerLosses() != 0 || task.GetOutcome().GetFailure().GetMessage() != message {
+		t.Errorf("task %d: %v", id, task)
+	}
+	why, err := cl.Tasks().Explain(bounded(t), &pb.TaskServiceExplainRequest{TaskId: id})
+	if err != nil || !strings.Contains(why.GetSummary(), message) {
+		t.Errorf("task %d is explained by %v, %v", id, why, err)
+	}
+	line, err := cl.Tasks().Timeline(bounded(t), &pb.TimelineRequest{TaskId: id})
+	if err != nil || line.GetTask().GetOutcome().GetFailure().GetMessage() != message {
+		t.Errorf("task %d has the timeline %v, %v", id, line, err)
+	}
+	res, err := cl.Tasks().Retry(bounded(t), &pb.RetryRequest{TaskIds: []uint64{id}})
+	if err != nil || res.GetResults()[0].GetCode() != pb.TaskResult_CODE_DONE {
+		t.Errorf("retry of task %d: %v, %v", id, res, err)
+		return
+	}
+	if again := outcomes(t, cl, []uint64{id})[0]; again.State != client.Dead || again.Failure.GetMessage() != message {
+		t.Errorf("task %d ended %+v after a retry", id, again)
+	}
 }
 
 // log flips a bit somewhere in what the log's segments hold. The start is refused; or nothing is lost, since the checkpoint

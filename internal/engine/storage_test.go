@@ -35,10 +35,11 @@ type testStorage struct {
 	failExpire error
 	inExpire   func()
 
-	inBodies   func() // called before Bodies
-	inFailure  func() // called before Failure
-	inFinished func() // called before and after FinishedAfter
-	keep       bool   // Save keeps nothing but its index (benchmarks)
+	inBodies   func()             // called before Bodies
+	inFailure  func()             // called before Failure
+	inFinished func()             // called before and after FinishedAfter
+	damaged    []scheduler.TaskID // bodies that can't be read
+	keep       bool               // Save keeps nothing but its index (benchmarks)
 }
 
 type rowAt struct {
@@ -175,8 +176,13 @@ func (s *testStorage) Bodies(ids []scheduler.TaskID, each func(i int, data []byt
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(ids[a], ids[b]) })
+	var bad damagedBodies
 	for _, i := range order {
 		id := ids[i]
+		if slices.Contains(s.damaged, id) {
+			bad = append(bad, id)
+			continue
+		}
 		var data []byte
 		if b, ok := s.bodies[id]; ok {
 			data = append([]byte{}, b...)
@@ -186,8 +192,17 @@ func (s *testStorage) Bodies(ids []scheduler.TaskID, each func(i int, data []byt
 		}
 		clear(data) // it was good during the call only
 	}
+	if bad != nil {
+		return bad
+	}
 	return nil
 }
+
+// damagedBodies is an error of Bodies as the store's is.
+type damagedBodies []scheduler.TaskID
+
+func (d damagedBodies) Error() string                    { return "damaged" }
+func (d damagedBodies) DamagedTasks() []scheduler.TaskID { return d }
 
 func (s *testStorage) Failure(id scheduler.TaskID) ([]byte, error) {
 	if look := get(&s.mu, &s.inFailure); look != nil {

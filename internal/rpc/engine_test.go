@@ -32,6 +32,7 @@ type fakeEngine struct {
 	script   func(scheduler.Command) (engine.Result, error, bool)
 	commands []scheduler.Command // applied
 	bodies   map[scheduler.TaskID][]byte
+	damaged  map[scheduler.TaskID]bool // bodies that can't be read
 	finished map[scheduler.TaskID]*storagev1.Finished
 	ends     map[scheduler.TaskID]*storagev1.Finished // ends of all tasks, those with retention 0 too
 	waiters  []chan struct{}                          // closed after each step
@@ -284,15 +285,17 @@ func (f *fakeEngine) Now() scheduler.Time { return scheduler.Time(time.Now().Uni
 func (f *fakeEngine) Task(_ context.Context, id scheduler.TaskID) (*engine.Task, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	body := &storagev1.Body{}
-	if err := proto.Unmarshal(f.bodies[id], body); err != nil {
+	body, damaged := &storagev1.Body{}, f.damaged[id]
+	if damaged {
+		body = nil
+	} else if err := proto.Unmarshal(f.bodies[id], body); err != nil {
 		return nil, err
 	}
 	if info, ok := f.core.Task(id); ok {
-		return &engine.Task{ID: id, Live: &info, Body: body}, nil
+		return &engine.Task{ID: id, Live: &info, Body: body, Unreadable: damaged}, nil
 	}
 	if row := f.finished[id]; row != nil {
-		return &engine.Task{ID: id, Finished: row, Body: body}, nil
+		return &engine.Task{ID: id, Finished: row, Body: body, Unreadable: damaged}, nil
 	}
 	if id == 0 || id > f.core.LastTask() {
 		return nil, engine.ErrNoTask
@@ -355,16 +358,30 @@ func (f *fakeEngine) SessionLeases(id scheduler.SessionID, most int) []scheduler
 }
 
 func (f *fakeEngine) Bodies(ids []scheduler.TaskID, each func(int, []byte) error) error {
+	var bad damagedBodies
 	for i, id := range ids {
 		f.mu.Lock()
-		b := f.bodies[id]
+		b, damaged := f.bodies[id], f.damaged[id]
 		f.mu.Unlock()
+		if damaged {
+			bad = append(bad, id)
+			continue
+		}
 		if err := each(i, b); err != nil {
 			return err
 		}
 	}
+	if bad != nil {
+		return bad
+	}
 	return nil
 }
+
+// damagedBodies is an error of Bodies as the store's is.
+type damagedBodies []scheduler.TaskID
+
+func (d damagedBodies) Error() string                    { return "damaged" }
+func (d damagedBodies) DamagedTasks() []scheduler.TaskID { return d }
 
 func (f *fakeEngine) Status() engine.Status {
 	f.mu.Lock()
