@@ -27,6 +27,7 @@ const (
 	FaultDelay                         // a message took long
 	FaultSlowReader                    // a stream's peer didn't read
 	FaultPoison                        // a task kills its worker
+	FaultUnreadable                    // a task's payload can't be read
 	FaultHandler                       // a handler fails
 	FaultPanic                         // a handler panics
 	FaultDeaf                          // a handler ignores its stop
@@ -41,7 +42,7 @@ const (
 var faultNames = [faultKinds]string{
 	"coordinator-crash", "coordinator-stop", "coordinator-pause", "clock-jump", "conn-cut", "half-open", "one-way", "partition",
 	"worker-crash", "worker-vanish", "worker-pause", "worker-drain", "lost-tail", "torn-tail", "checkpoint-crash", "disk-error",
-	"disk-slow", "delay", "slow-reader", "poison", "handler-fails", "handler-panics", "handler-deaf", "lost-request", "lost-reply",
+	"disk-slow", "delay", "slow-reader", "poison", "unreadable", "handler-fails", "handler-panics", "handler-deaf", "lost-request", "lost-reply",
 	"call-timeout",
 }
 

@@ -187,6 +187,9 @@ func (o *oracle) grantSent(g *scheduler.Grant) {
 		o.fail(InvLeaseOfTask, "token %d of task %d is sent, and nobody granted it", g.Token, g.Task)
 		return
 	}
+	if t := o.task(g.Task); traitsOf(t.spec.Body)&traitUnreadable != 0 {
+		o.fail(InvLeaseOfTask, "token %d of task %d is sent, whose body can't be read", g.Token, g.Task)
+	}
 	o.speaks(l.index, "a grant")
 }
 

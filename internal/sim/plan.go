@@ -40,7 +40,7 @@ type Plan struct {
 	DiskError, DiskSlow, DelaySpike        int
 	SlowHandler, DeafHandler, FailHandler  int
 	LostRequest, LostReply                 int
-	Poison, Hopeless                       int // of tasks
+	Poison, Hopeless, Unreadable           int // of tasks
 	UseProducer, UseKeys, Delayed, Bounded int
 	Heavy, Unkept, Require, Batches        int
 
@@ -124,6 +124,8 @@ func drawPlan(rng *rand.Rand) Plan {
 		p.Faults = [faultKinds]int{}
 		p.DiskError, p.DiskSlow, p.DelaySpike, p.LostRequest, p.LostReply, p.Poison = 0, 0, 0, 0, 0, 0
 		p.SlowHandler, p.DeafHandler, p.FailHandler, p.Hopeless = 0, 0, 0, 0
+	} else {
+		p.Unreadable = r.rate(5_000)
 	}
 	return p
 }

@@ -62,7 +62,8 @@ func (st *stream) sendControl() {
 	}
 }
 
-// load reads the bodies of the grants in hand, which takes a while. Those whose task has ended are given back.
+// load reads the bodies of the grants in hand, which takes a while. Those whose task has ended are given back; tasks
+// whose body can't be read are ended.
 func (st *stream) load() {
 	st.loading = true
 	c := st.r.c
@@ -73,7 +74,7 @@ func (st *stream) load() {
 		}
 		st.loaded = true
 		st.leases = st.leases[:0]
-		var gone []scheduler.Token
+		var gone, damaged []scheduler.Token
 		for i := range st.hand {
 			g := &st.hand[i]
 			body := c.body(g.Task)
@@ -81,12 +82,18 @@ func (st *stream) load() {
 				gone = append(gone, g.Token)
 				continue
 			}
+			if traitsOf(body)&traitUnreadable != 0 {
+				c.w.injected(FaultUnreadable)
+				damaged = append(damaged, g.Token)
+				continue
+			}
 			st.leases = append(st.leases, leaseMessage{grant: *g, body: body})
 		}
 		for _, t := range gone {
 			st.e.m.Skip(st.id, t, &st.e.acts)
 		}
-		if st.hand = st.hand[:len(st.leases)]; len(gone) > 0 {
+		st.e.m.Unreadable(st.id, damaged, &st.e.acts)
+		if st.hand = st.hand[:len(st.leases)]; len(gone)+len(damaged) > 0 {
 			for i := range st.leases {
 				st.hand[i] = st.leases[i].grant
 			}

@@ -198,6 +198,9 @@ func (o *oracle) ended(t *taskRecord, ev *scheduler.Event, e *scheduler.Effects)
 	}
 	f := &e.Finished[o.ends]
 	o.ends++
+	if f.Cause == scheduler.CauseUnreadable && traitsOf(t.spec.Body)&traitUnreadable == 0 || f.Cause != ev.Cause {
+		o.fail(InvTransitions, "task %d ends for cause %d, its event says %d, its traits are %#x", t.id, f.Cause, ev.Cause, traitsOf(t.spec.Body))
+	}
 	t.expires = f.ExpiresAt
 	t.ends = append(t.ends, taskEnd{state: f.State, token: f.Token})
 	if t.state == lifeDead {

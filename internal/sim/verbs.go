@@ -11,6 +11,7 @@ const (
 	traitPoison   byte = 1 << iota // it kills its worker
 	traitHopeless                  // it always fails
 	traitSlow
+	traitUnreadable // the coordinator can't read its body
 )
 
 // bodyOf is a task's body: it says whose it is, and its traits.
@@ -87,6 +88,9 @@ func (c *client) spec() scheduler.TaskSpec {
 	}
 	if w.chance(p.Hopeless) {
 		traits |= traitHopeless
+	}
+	if w.chance(p.Unreadable) {
+		traits |= traitUnreadable
 	}
 	s := scheduler.TaskSpec{
 		Kind: p.Kinds[w.intn(len(p.Kinds))], Queue: p.Queues[w.intn(len(p.Queues))], Weight: 1,
