@@ -79,7 +79,9 @@ func (p *power) cut(d *powerDisk, proc *process, moment string) {
 	if p.rng.IntN(2) == 0 {
 		p.stopped++
 		proc.signal(syscall.SIGSTOP) // it has no power either, and can't tell anybody that its writes fail
-	} // or else it may: nothing that fails is acknowledged, and who asked tries again
+	} else { // it may: nothing that fails is acknowledged, and who asked tries again
+		proc.asked.Store(true) // it may end before it is killed
+	}
 	d.cut()
 	proc.kill()
 	d.powered()

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/engine"
@@ -17,10 +18,12 @@ import (
 const (
 	WatchersMax   = 1000            // Watch calls at once; the next is refused
 	WatchEvents   = 1000            // events looked at, and sent, at once
+	WatchBytes    = 32 << 10        // of a message of events, about: what a watcher that doesn't read may hold
 	WatchSilence  = 5 * time.Second // a watcher hears so often how far it has come
 	WatchFiltered = 10_000          // likewise after so many events that it didn't want, far fewer than are kept
 	WatchFlushMax = 2 * time.Second // the most that an orderly stop waits for watchers to be told the last events
 	watchPace     = 5 * time.Millisecond
+	eventOverhead = 4 // tag and length of an event in a message
 )
 
 // WatchFromFirst as after_position stands for the place before the first event, since 0 stands for now: a watcher that was
@@ -219,13 +222,24 @@ func (w *watcher) gather(soft []softEvent, before uint64) []softEvent {
 	return soft
 }
 
+// fitting is how many of some events go into one message.
+func fitting(list []*yardmasterv1.Event) int {
+	bytes := 0
+	for i, e := range list {
+		if bytes += proto.Size(e) + eventOverhead; bytes > WatchBytes && i > 0 || i == WatchEvents {
+			return i
+		}
+	}
+	return len(list)
+}
+
 // tell sends what was gathered, and how far the watcher has come.
 func (w *watcher) tell() error {
 	for {
 		m := &yardmasterv1.Events{Events: w.out, ThroughPosition: w.after}
-		if len(w.out) > WatchEvents {
-			m.Events, w.out = w.out[:WatchEvents], w.out[WatchEvents:]
-			m.ThroughPosition = m.Events[WatchEvents-1].GetPosition()
+		if n := fitting(w.out); n < len(w.out) {
+			m.Events, w.out = w.out[:n], w.out[n:]
+			m.ThroughPosition = m.Events[n-1].GetPosition()
 		} else {
 			w.out = nil
 		}

@@ -278,7 +278,10 @@ func TestWatchReportsLag(t *testing.T) {
 			r.e.emit(submitted(scheduler.TaskID(i+2), "q", "k"))
 		}
 		c.wantLagged(500, 501)
-		if got := c.events(); !strings.HasPrefix(got, "[502:SUBMITTED") || !strings.HasSuffix(got, "1501:SUBMITTED] to 1501") {
+		if got := c.events(); !strings.HasPrefix(got, "[502:SUBMITTED") {
+			t.Fatal(got)
+		}
+		if got := c.events(); !strings.HasSuffix(got, "1501:SUBMITTED] to 1501") {
 			t.Fatal(got)
 		}
 		old := r.watch(&yardmasterv1.TaskServiceWatchRequest{AfterPosition: 1, Kinds: []string{"none"}})

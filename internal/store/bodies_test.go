@@ -79,13 +79,7 @@ func TestDamagedPageOfBodies(t *testing.T) {
 	const n = 2000
 	s := damagedBodies(t, n, func(dir string) {
 		editFile(t, dir, func(data []byte) {
-			page := bytes.LastIndex(data, []byte("body 1000")) / 4096 * 4096
-			if binary.NativeEndian.Uint16(data[page+8:]) != pageLeaf {
-				t.Fatalf("page %d is no leaf", page/4096)
-			}
-			for i := range int(binary.NativeEndian.Uint16(data[page+10:])) { // position of key and value
-				binary.NativeEndian.PutUint32(data[page+pageHead+i*elementBytes+4:], 0xfffffff0)
-			}
+			spoilPage(t, data, "body 1000")
 		})
 	})
 	var all []scheduler.TaskID
@@ -107,4 +101,53 @@ func TestBodiesPanics(t *testing.T) {
 		}
 	}()
 	_ = s.Bodies([]scheduler.TaskID{1}, func(int, []byte) error { panic("each's own") })
+}
+
+// spoilPage lets the elements of the leaf that holds a needle lie far out of it.
+func spoilPage(t *testing.T, data []byte, needle string) {
+	t.Helper()
+	page := bytes.LastIndex(data, []byte(needle)) / 4096 * 4096
+	if binary.NativeEndian.Uint16(data[page+8:]) != pageLeaf {
+		t.Fatalf("page %d is no leaf", page/4096)
+	}
+	for i := range int(binary.NativeEndian.Uint16(data[page+10:])) { // position of key and value
+		binary.NativeEndian.PutUint32(data[page+pageHead+i*elementBytes+4:], 0xfffffff0)
+	}
+}
+
+// TestDamagedPageUnderWork: a damaged page that is met by another read, or by a checkpoint, is an error of that.
+func TestDamagedPageUnderWork(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, dir, true)
+	cp := &Checkpoint{}
+	for id := scheduler.TaskID(1); id <= 500; id++ {
+		cp.Finished = append(cp.Finished, FinishedRow{ID: id, ExpiresAt: scheduler.Day, Data: fmt.Appendf(nil, "finished-to-find %d", id)})
+	}
+	save(t, s, cp)
+	s.Close()
+	editFile(t, dir, func(data []byte) { spoilPage(t, data, "finished-to-find 250") })
+	s = openTest(t, dir, true)
+	_, err := s.Finished(250)
+	wantErr(t, err, ErrDamaged, "unreadable page", "coordinator check")
+	wantErr(t, s.Save(&Checkpoint{Index: 9, Rows: pulling(nil), DropFinished: []scheduler.TaskID{250}}), ErrDamaged, "unreadable page")
+}
+
+// TestFreePageInUse: a page in use that the free list names too would be written over.
+func TestFreePageInUse(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, dir, true)
+	for range 3 {
+		saveRows(t, s, taskRow(1))
+	}
+	s.Close()
+	editFile(t, dir, func(data []byte) {
+		m := newestMeta(data)
+		list, root := data[native.Uint64(m[32:])*4096:], native.Uint64(m[16:])
+		if native.Uint16(list[10:]) == 0 {
+			t.Fatal("no page is free")
+		}
+		native.PutUint64(list[pageHead:], root)
+	})
+	_, err := Open(Options{Dir: dir})
+	wantErr(t, err, ErrDamaged, "multiple references")
 }

@@ -25,6 +25,9 @@ const (
 	noFreeList    = ^uint64(0)
 )
 
+// depthMax is how deep a tree of pages may be: bbolt's have a handful of levels.
+const depthMax = 1000
+
 // pages walks the pages of a checkpoint that nobody writes, before bbolt does. It finds references out of the file, to
 // the wrong page, and to one twice: bbolt follows those without looking, so that it reads for ever along a ring of pages,
 // or faults in a goroutine of its own, which nothing here could catch.
@@ -33,6 +36,7 @@ type pages struct {
 	size   uint64 // of a page, in bytes
 	pages  uint64 // in use, from the file's beginning
 	seen   []bool
+	depth  int
 	leaves bool // look into leaves too: not needed for reads, whose faults guard catches
 }
 
@@ -124,11 +128,25 @@ func (w *pages) freeList(id uint64) error {
 	if flags := native.Uint16(p[8:]); flags != pageFreeList || n > (uint64(len(p))-at)/8 {
 		return fmt.Errorf("free list: page %d: flags %#x, %d entries in %d bytes", id, flags, n, len(p))
 	}
+	for ; n > 0; n, at = n-1, at+8 { // a page in use mustn't be among them: it would be written over
+		free := native.Uint64(p[at:])
+		if free < 2 || free >= w.pages {
+			return fmt.Errorf("free list: page %d: out of bounds: there are %d", free, w.pages)
+		}
+		if w.seen[free] {
+			return fmt.Errorf("free list: page %d: multiple references", free)
+		}
+		w.seen[free] = true
+	}
 	return nil
 }
 
-// tree walks a bucket's tree from its root. The walk is as deep as the tree, which has a page a level, none of them twice.
+// tree walks a bucket's tree from its root.
 func (w *pages) tree(id uint64) error {
+	if w.depth++; w.depth > depthMax {
+		return fmt.Errorf("page %d: it lies %d levels deep", id, w.depth)
+	}
+	defer func() { w.depth-- }()
 	p, err := w.span(id)
 	if err != nil {
 		return err

@@ -138,14 +138,16 @@ func (s *Store) write(what string, fn func(tx *bbolt.Tx, next *tally) error) err
 		return fmt.Errorf("%w: %w", ErrFailed, s.failed)
 	}
 	next := s.current()
-	err := s.db.Update(func(tx *bbolt.Tx) error {
-		if err := fn(tx, &next); err != nil {
-			return err
-		}
-		if err := s.queues.put(tx); err != nil {
-			return err
-		}
-		return next.put(tx)
+	err := faults(func() error {
+		return s.db.Update(func(tx *bbolt.Tx) error {
+			if err := fn(tx, &next); err != nil {
+				return err
+			}
+			if err := s.queues.put(tx); err != nil {
+				return err
+			}
+			return next.put(tx)
+		})
 	})
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return ErrClosed
@@ -174,7 +176,7 @@ func (s *Store) fail(err error) error {
 
 // read runs fn in a read transaction.
 func (s *Store) read(fn func(tx *bbolt.Tx) error) error {
-	err := s.db.View(fn)
+	err := faults(func() error { return s.db.View(fn) })
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return ErrClosed
 	}
