@@ -377,12 +377,6 @@ func (f *fakeEngine) Bodies(ids []scheduler.TaskID, each func(int, []byte) error
 	return nil
 }
 
-// damagedBodies is an error of Bodies as the store's is.
-type damagedBodies []scheduler.TaskID
-
-func (d damagedBodies) Error() string                    { return "damaged" }
-func (d damagedBodies) DamagedTasks() []scheduler.TaskID { return d }
-
 func (f *fakeEngine) Status() engine.Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()

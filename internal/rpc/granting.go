@@ -62,19 +62,11 @@ func (g *granting) load(e Engine) error {
 			g.gone = append(g.gone, g.grants[i].Token)
 			return nil
 		}
-		payload, labels, err := readBody(body)
-		if err != nil { // whole by its checksum, and yet no body
+		if payload, labels, err := readBody(body); err == nil {
+			g.add(&g.grants[i], payload, labels)
+		} else { // whole by its checksum, and yet no body
 			g.damaged = append(g.damaged, g.grants[i].Token)
-			return nil
 		}
-		if g.count == len(g.leases) {
-			g.leases = append(g.leases, &leaseSlot{})
-		}
-		s := g.leases[g.count]
-		g.count++
-		from := len(g.arena)
-		g.arena = append(g.arena, payload...)
-		s.fill(&g.grants[i], g.arena[from:len(g.arena):len(g.arena)], labels)
 		return nil
 	})
 	lost := engine.Damaged(err)
@@ -87,6 +79,18 @@ func (g *granting) load(e Engine) error {
 		}
 	}
 	return nil
+}
+
+// add fills in the next lease.
+func (g *granting) add(x *scheduler.Grant, payload []byte, labels map[string]string) {
+	if g.count == len(g.leases) {
+		g.leases = append(g.leases, &leaseSlot{})
+	}
+	s := g.leases[g.count]
+	g.count++
+	from := len(g.arena)
+	g.arena = append(g.arena, payload...)
+	s.fill(x, g.arena[from:len(g.arena):len(g.arena)], labels)
 }
 
 func (s *leaseSlot) fill(x *scheduler.Grant, payload []byte, labels map[string]string) {

@@ -68,3 +68,9 @@ func wantUnreadable(t *testing.T, r *rig, id uint64) {
 		t.Errorf("timeline %v, %v", line, err)
 	}
 }
+
+// damagedBodies is an error of Bodies as the store's is.
+type damagedBodies []scheduler.TaskID
+
+func (d damagedBodies) Error() string                    { return "damaged" }
+func (d damagedBodies) DamagedTasks() []scheduler.TaskID { return d }
