@@ -92,7 +92,6 @@ func (w *world) take(gone int) {
 		if len(w.hand) > 0 {
 			w.hand = w.hand[:len(w.hand)-1]
 		}
-		w.unreadable = append(w.unreadable, first.Task, last.Task)
 	}
 	w.perform()
 }

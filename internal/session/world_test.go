@@ -26,8 +26,6 @@ type world struct {
 	hand    []scheduler.Grant // taken by the sender
 	handOf  StreamID
 
-	unreadable []scheduler.TaskID // whose payload couldn't be read, once or more
-
 	w worker
 }
 
