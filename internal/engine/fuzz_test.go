@@ -105,7 +105,7 @@ func FuzzFindRaw(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(data, "a", "default", "a", "b", uint8(row.State), int64(row.Submitted))
+		f.Add(data, "a", "default", "a", "b", uint8(row.State), row.Submitted)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, kind, queue, key, value string, state uint8, submitted int64) {
 		row := &storagev1.Finished{}

@@ -105,7 +105,8 @@ func parseFlags(args []string, errOut io.Writer) (*options, error) {
 	case r.Seeds < 1 || r.Sim.Steps < 1 || r.Jobs < 1 || r.Limit <= 0 || r.Sim.Hang <= 0:
 		return nil, errors.New("-seeds, -steps, -jobs, -for and -hang: want more than 0")
 	}
-	return o, o.findRoot()
+	err := o.findRoot()
+	return o, err
 }
 
 // findRoot finds the repository from here upwards, and the mutants in it.

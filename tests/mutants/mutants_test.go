@@ -96,6 +96,8 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
+	_, body, _ := strings.Cut(whole, "===")
+	edits := "===" + body
 	for _, c := range []struct{ was, is, says string }{
 		{"bug: One thing\n  and another.\n", "", "field bug"},
 		{"breaks: 6, 14\n", "", "field breaks"},
@@ -110,7 +112,7 @@ func TestParseRefuses(t *testing.T) {
 		{"--- find\n\tone()\n", "--- find\n", "nothing to find"},
 		{"--- put\n--- end\n", "--- put\n", "no \"--- end\""},
 		{"--- find\n\tone()\n--- put\n\ttwo()\n--- end\n", "one()\n", "want \"===\""},
-		{whole[strings.Index(whole, "==="):], "", "no edit"},
+		{edits, "", "no edit"},
 	} {
 		_, err := ParseMutant("name", strings.Replace(whole, c.was, c.is, 1))
 		if err == nil || !strings.Contains(err.Error(), c.says) {
