@@ -25,6 +25,7 @@ func (o *oracle) fullCheck() {
 	o.tasksConserved(c)
 	o.endsKept(c)
 	o.boundsKept(c)
+	o.slotsKept(c.state)
 }
 
 // tasksConserved (11): the tasks that live are those that were submitted and haven't ended, each in the state, generation
@@ -43,8 +44,8 @@ func (o *oracle) tasksConserved(c *coordinator) {
 		}
 		live++
 		o.backstopKept(t)
-		if info.Attempts >= t.spec.Policy.MaxAttempts || info.Losses >= t.spec.Policy.MaxLosses || info.Undelivered >= scheduler.UndeliveredMax {
-			o.fail(InvAttempts, "task %d lives after %d attempts, %d losses", t.id, info.Attempts, info.Losses)
+		if int(info.Attempts) != t.attempts || int(info.Losses) != t.losses || info.Undelivered >= scheduler.UndeliveredMax {
+			o.fail(InvAttempts, "task %d lives after %d attempts, %d losses; it was charged %d and %d", t.id, info.Attempts, info.Losses, t.attempts, t.losses)
 		}
 	}
 	n := c.state.Counts()
@@ -85,6 +86,11 @@ func (o *oracle) boundsKept(c *coordinator) {
 		o.fail(InvBounds, "%d entries are in flight", len(c.flights))
 	case len(c.reg.entries) > sessions:
 		o.fail(InvBounds, "%d sessions have machines, there are %d", len(c.reg.entries), sessions)
+	}
+	for _, row := range c.disk.store.rows[scheduler.TableProducers] {
+		if p := row.Producer; len(p.Answers) > scheduler.ProducerWindow || len(p.Answers) > 0 && p.Answers[0].Number < p.Lowest {
+			o.fail(InvBounds, "a producer has %d answers kept, from number %d on, and its lowest is %d", len(p.Answers), p.Answers[0].Number, p.Lowest)
+		}
 	}
 	for _, e := range c.reg.entries {
 		if n := e.m.Leases(); n > 20_000 {

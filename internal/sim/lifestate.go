@@ -77,8 +77,15 @@ func (o *oracle) turn(t *taskRecord, to lifeState) {
 	o.w.cover.Transitions[t.state][to]++
 	if was, is := t.state.core() != 0, to.core() != 0; is && !was {
 		o.live++
+		o.queue(t.spec.Queue).live++
+		t.alive = len(o.alive)
+		o.alive = append(o.alive, t)
 	} else if was && !is {
 		o.live--
+		o.queue(t.spec.Queue).live--
+		last := o.alive[len(o.alive)-1]
+		o.alive[t.alive], last.alive = last, t.alive
+		o.alive = o.alive[:len(o.alive)-1]
 	}
 	t.state = to
 }

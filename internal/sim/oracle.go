@@ -28,15 +28,26 @@ type oracle struct {
 	leases    map[scheduler.Token]*leaseRecord
 	sessions  map[scheduler.SessionID]*sessionRecord
 	queues    map[string]*queueRecord
-	keys      map[scheduler.Hash128]scheduler.TaskID
+	keys      map[scheduler.Hash128]keyRecord
 	requests  map[requestKey]requestRecord
 	dead      []scheduler.TaskID // that died at some time
 
-	open    []*taskRecord // of the step under way: FAILED, and their state is still to be seen
-	granted []*taskRecord // of the step under way
-	ends    int           // of the step under way: Finished that an event has told of
-	staged  int           // likewise: Staged
-	leased  int           // likewise: Grants
+	term        uint64
+	limits      scheduler.Limits
+	lastSession scheduler.SessionID
+	here        []*sessionRecord // that aren't gone, by id
+	holders     map[scheduler.Token]*sessionRecord
+	alive       []*taskRecord // that the core holds
+	shadow      *shadow       // nil: none runs
+
+	resumed []*sessionRecord // of the step under way
+	unnamed []*leaseRecord   // likewise: live, unknown to their resumed worker, and not granted again
+	endings []*leaseRecord   // likewise: leases that it ended
+	open    []*taskRecord    // of the step under way: FAILED, and their state is still to be seen
+	granted []*taskRecord    // of the step under way
+	ends    int              // of the step under way: Finished that an event has told of
+	staged  int              // likewise: Staged
+	leased  int              // likewise: Grants
 }
 
 // snapshot is what the state was at an index.
@@ -49,10 +60,14 @@ type taskRecord struct {
 	gen       uint32
 	state     lifeState
 	token     scheduler.Token // current lease
-	attempt   uint32          // number of the last lease's attempt
-	failed    bool            // since that lease began: the next has the next number, or at a loss perhaps the same
-	lost      bool            // and that was a lost worker
-	open      bool            // FAILED in this step: PENDING or SCHEDULED
+	attempts  int             // that were charged to this generation
+	losses    int             // likewise
+	asked     bool            // to stop, by somebody
+	late      bool            // its worker was told that its deadline has passed
+	alive     int             // position in oracle.alive; it is there while the core holds it
+	startBy   scheduler.Time
+	deadline  scheduler.Time
+	open      bool // FAILED in this step: PENDING or SCHEDULED
 	notBefore scheduler.Time
 	acked     bool
 	heardAt   int64 // RUNNING: when this leader heard of the start, as its clock goes
@@ -86,6 +101,20 @@ type sessionRecord struct {
 	over    bool
 	expired bool
 	answers []answerRecord // by number - 1
+
+	id         scheduler.SessionID
+	info       scheduler.WorkerInfo
+	attach     uint64 // its current number
+	attached   bool   // in this term
+	draining   bool
+	superseded bool
+	closed     bool // nobody may propose anything for it
+	heard      uint64
+	unheard    bool              // closed, and no leader of that term had heard of its worker
+	started    []scheduler.Token // closed by its TTL: what the leader had heard the start of
+	said       uint64            // number of its last outcome
+	taken      map[scheduler.Token]slotsTaken
+	used       []int // by pool: Invariant: the sum of taken
 }
 
 type answerRecord struct {
@@ -93,9 +122,20 @@ type answerRecord struct {
 	answer scheduler.Answer
 }
 
+// keyRecord is an idempotency key: the task that it made, and of what body.
+type keyRecord struct {
+	task scheduler.TaskID
+	body scheduler.Hash128
+}
+
 type queueRecord struct {
-	paused bool
-	leased int
+	paused    bool
+	leased    int
+	live      int // tasks that haven't ended
+	maxLeases int // 0: without bound
+	depth     uint64
+	depthMost uint64 // the most tasks that it could hold while entry depthAt was applied
+	depthAt   uint64
 }
 
 type requestKey struct {
@@ -112,7 +152,8 @@ type requestRecord struct {
 func newOracle(w *World) *oracle {
 	return &oracle{
 		w: w, leases: map[scheduler.Token]*leaseRecord{}, sessions: map[scheduler.SessionID]*sessionRecord{},
-		queues: map[string]*queueRecord{}, keys: map[scheduler.Hash128]scheduler.TaskID{}, requests: map[requestKey]requestRecord{},
+		queues: map[string]*queueRecord{}, holders: map[scheduler.Token]*sessionRecord{},
+		keys: map[scheduler.Hash128]keyRecord{}, requests: map[requestKey]requestRecord{},
 	}
 }
 
@@ -148,19 +189,23 @@ func (o *oracle) applied(c *coordinator, index uint64, b *scheduler.Batch) {
 		return
 	}
 	o.effects = append(o.effects, hash)
-	o.now, o.served = c.state.Now(), c.state.Served()
-	o.open, o.granted, o.ends, o.staged, o.leased = o.open[:0], o.granted[:0], 0, 0, 0
+	o.timePasses(c.state, b)
+	o.open, o.granted, o.endings, o.ends, o.staged, o.leased = o.open[:0], o.granted[:0], o.endings[:0], 0, 0, 0
 	o.requestsOnce(e, b)
 	o.openings(e, b)
+	o.commanded(e, b)
 	for i := range e.Events {
 		o.event(&e.Events[i], e, b)
 	}
 	o.everyEffectTold(e)
 	o.settleOpen(c.state, e, b)
 	o.answersRight(e, b)
-	o.limitsKept(c.state)
+	o.regranted(e)
+	o.inTurn()
+	o.timesKept(c.state, e)
 	o.forgotten(e)
 	o.lettingGo(e, b)
+	o.shadowed(index, b, hash)
 }
 
 // appliedOnce (15): every entry's effects come once, in the order of the log; no entry is skipped.
@@ -199,16 +244,20 @@ func (o *oracle) requestsOnce(e *scheduler.Effects, b *scheduler.Batch) {
 	for i := range b.Commands {
 		s := b.Commands[i].Submit
 		r := &e.Replies[i]
-		if s == nil || r.Code != scheduler.CodeOK {
+		if s == nil {
+			continue
+		}
+		o.keyConflicts(s, r)
+		if r.Code != scheduler.CodeOK {
 			continue
 		}
 		ids := clip(e.IDs, r.IDs)
 		for j := range s.Tasks {
 			if t := &s.Tasks[j]; t.HasKey && r.Fresh {
-				if had := o.keys[t.Key]; had != 0 && ids[j] != had {
-					o.fail(InvOneTask, "a key of task %d made task %d", had, ids[j])
+				if had, ok := o.keys[t.Key]; ok && ids[j] != had.task {
+					o.fail(InvOneTask, "a key of task %d made task %d", had.task, ids[j])
 				}
-				o.keys[t.Key] = ids[j]
+				o.keys[t.Key] = keyRecord{ids[j], t.KeyBody}
 			}
 		}
 		if s.Producer == (scheduler.Hash128{}) {

@@ -89,7 +89,8 @@ func (o *oracle) settleOpen(state *scheduler.State, e *scheduler.Effects, b *sch
 	}
 }
 
-// backoffInBounds (9): a failed task waits as long as its handler said, or at most its policy's longest backoff.
+// backoffInBounds (9): a failed task waits as long as its handler said, or at most its backoff after so many
+// failures, which is never above the policy's longest.
 func (o *oracle) backoffInBounds(t *taskRecord, info *scheduler.TaskInfo, b *scheduler.Batch) {
 	wait := scheduler.Duration(info.Due - o.now)
 	asked := scheduler.Duration(0)
@@ -102,42 +103,15 @@ func (o *oracle) backoffInBounds(t *taskRecord, info *scheduler.TaskInfo, b *sch
 			}
 		}
 	}
-	if asked > 0 && wait != asked || asked == 0 && (wait < 0 || wait > t.spec.Policy.BackoffMax) {
-		o.fail(InvAttempts, "task %d failed and waits %d ns; its handler said %d", t.id, wait, asked)
+	bound := t.spec.Policy.Backoff
+	for range t.attempts - 1 {
+		bound = min(bound*scheduler.Duration(t.spec.Policy.Factor), t.spec.Policy.BackoffMax)
 	}
-}
-
-// limitsKept (10): after a step no pool that was granted into has more leases than slots and prefetch, and no queue that was
-// granted from more than its most.
-func (o *oracle) limitsKept(state *scheduler.State) {
-	for _, t := range o.granted {
-		l := o.leases[t.token]
-		if l == nil {
-			continue
-		}
-		if q, ok := state.QueueSettings(t.spec.Queue); ok && q.MaxLeases != 0 && o.queue(t.spec.Queue).leased > int(q.MaxLeases) {
-			o.fail(InvSlots, "queue %s has %d leases, its most is %d", t.spec.Queue, o.queue(t.spec.Queue).leased, q.MaxLeases)
-		}
-		info, ok := state.Session(l.session)
-		if !ok {
-			continue
-		}
-		for i := range info.Pools {
-			if p := &info.Pools[i]; p.Used > int(p.Slots)+int(p.Prefetch) && l.index == o.index && state.Logic() > 1 && o.grantedInto(state, t, p.Name) {
-				o.fail(InvSlots, "session %d pool %s has %d of %d slots taken after token %d", l.session, p.Name, p.Used, p.Slots, t.token)
-			}
-		}
+	bound = min(bound, t.spec.Policy.BackoffMax)
+	if asked > 0 && wait != asked || asked == 0 && (wait < 0 || wait > bound) {
+		o.fail(InvAttempts, "task %d failed for the %d. time and waits %d ns; its handler said %d, its backoff is at most %d", t.id, t.attempts,
+			wait, asked, bound)
 	}
-}
-
-// grantedInto reports whether a task's lease is in a pool.
-func (o *oracle) grantedInto(state *scheduler.State, t *taskRecord, pool string) bool {
-	info, ok := state.Task(t.id)
-	if !ok || info.Token != t.token {
-		return false
-	}
-	s, ok := state.Session(info.Lease.Session)
-	return ok && s.Pools[info.Lease.Pool].Name == pool
 }
 
 // awaited (1, 6): what is told of a task's end is so: the end of one of its generations, a success with the result of the

@@ -126,7 +126,7 @@ func TestInvariantsCanFail(t *testing.T) {
 			w.oracle.notEarly(l.task, "leased")
 		}},
 		{"an illegal change of state", InvTransitions, func(_ *testing.T, w *World) {
-			w.oracle.turn(&taskRecord{id: 1, state: lifeSucceeded}, lifeLeased)
+			w.oracle.turn(&taskRecord{id: 1, state: lifeSucceeded, spec: w.oracle.tasks[0].spec}, lifeLeased)
 		}},
 		{"a reply before its entry is durable", InvDurable, func(_ *testing.T, w *World) {
 			w.oracle.speaks(w.disk.synced+1, "a reply")

@@ -1,6 +1,10 @@
 package sim
 
-import "github.com/yardmaster/yardmaster/internal/scheduler"
+import (
+	"slices"
+
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+)
 
 // event sees one event of a step, in order.
 func (o *oracle) event(ev *scheduler.Event, e *scheduler.Effects, b *scheduler.Batch) {
@@ -15,6 +19,7 @@ func (o *oracle) event(ev *scheduler.Event, e *scheduler.Effects, b *scheduler.B
 	case scheduler.EventWorkerEnded:
 		if s := o.sessions[ev.Session]; s != nil {
 			s.over = true
+			o.here = slices.DeleteFunc(o.here, func(x *sessionRecord) bool { return x == s })
 		}
 	case scheduler.EventQueueConfigured, scheduler.EventWorkerOpened, scheduler.EventWorkerAttached, scheduler.EventWorkerDetached:
 	default:
@@ -36,24 +41,33 @@ func (o *oracle) taskEvent(t *taskRecord, ev *scheduler.Event, e *scheduler.Effe
 	case scheduler.EventLeased:
 		o.lease(t, ev, e)
 	case scheduler.EventReturned:
+		o.uncharged(t, ev)
 		o.leaseEnds(t, ev)
 		o.turn(t, lifePending)
 	case scheduler.EventFailed:
+		o.charge(t, ev)
+		o.goesOn(t)
 		o.leaseEnds(t, ev)
-		t.failed, t.lost, t.open = true, ev.Cause == scheduler.CauseWorkerLost, true
+		t.open = true
 		o.open = append(o.open, t)
 	case scheduler.EventCancelRequested:
 		if !t.state.leased() {
 			o.fail(InvTransitions, "task %d is asked to be cancelled in state %s", t.id, t.state)
 		}
+		t.asked = true
 	case scheduler.EventSucceeded, scheduler.EventDead, scheduler.EventCancelled, scheduler.EventExpired:
+		if ev.Type == scheduler.EventDead {
+			o.charge(t, ev)
+			o.diesRightly(t, ev, e, b)
+		}
 		o.ended(t, ev, e)
 	case scheduler.EventRetried:
 		if ev.Gen != t.gen+1 {
 			o.fail(InvTransitions, "task %d is retried as generation %d after %d", t.id, ev.Gen, t.gen)
 		}
-		t.gen, t.attempt, t.failed, t.notBefore, t.expires = ev.Gen, 0, false, 0, 0
+		t.gen, t.attempts, t.losses, t.asked, t.late, t.notBefore, t.startBy, t.deadline, t.expires = ev.Gen, 0, 0, false, false, 0, 0, 0, 0
 		o.turn(t, lifePending)
+		o.fits(t)
 	case scheduler.EventDeleted:
 		t.deleted, t.expires = true, 0
 		if t.state != lifeGone {
@@ -88,6 +102,7 @@ func (o *oracle) submitted(ev *scheduler.Event, e *scheduler.Effects, b *schedul
 	o.staged++
 	o.lastTask = ev.Task
 	t := &taskRecord{id: ev.Task, spec: &b.Commands[st.Cmd].Submit.Tasks[st.Item], gen: 1}
+	t.startBy, t.deadline = t.spec.StartBy, t.spec.Deadline
 	o.tasks = append(o.tasks, t)
 	if t.notBefore = t.spec.NotBefore; t.spec.Delay > 0 {
 		t.notBefore = o.now.Add(t.spec.Delay)
@@ -97,6 +112,7 @@ func (o *oracle) submitted(ev *scheduler.Event, e *scheduler.Effects, b *schedul
 		to = lifeScheduled
 	}
 	o.turn(t, to)
+	o.fits(t)
 }
 
 // notEarly (9): no task is made ready or leased before its not-before, the end of its delay, or that of its backoff.
@@ -112,20 +128,16 @@ func (o *oracle) lease(t *taskRecord, ev *scheduler.Event, e *scheduler.Effects)
 	o.tokenGrows(ev)
 	o.oneLease(t, ev)
 	o.notEarly(t, "leased")
-	o.attemptInBounds(t, ev)
-	if q := o.queue(t.spec.Queue); q.paused {
-		o.fail(InvSlots, "task %d is leased from queue %s, which is paused", t.id, t.spec.Queue)
-	} else {
-		q.leased++
+	if int(ev.Attempt) != t.attempts+1 {
+		o.fail(InvAttempts, "token %d is attempt %d of task %d, and %d were charged", ev.Token, ev.Attempt, t.id, t.attempts)
 	}
 	o.resolve(t, lifePending)
 	o.turn(t, lifeLeased)
-	t.token, t.attempt, t.failed = ev.Token, ev.Attempt, false
+	t.token = ev.Token
 	o.leases[ev.Token] = &leaseRecord{token: ev.Token, task: t, session: ev.Session, index: o.index}
 	o.granted = append(o.granted, t)
-	if s := o.sessions[ev.Session]; s == nil || s.over {
-		o.fail(InvSlots, "token %d is leased to session %d, which isn't there", ev.Token, ev.Session)
-	}
+	o.queueOpen(t)
+	o.slotsFree(t, ev, e)
 }
 
 // leaseIsGranted (12): each lease is told as an event and granted to its session, in the same order.
@@ -154,23 +166,6 @@ func (o *oracle) oneLease(t *taskRecord, ev *scheduler.Event) {
 	}
 }
 
-// attemptInBounds (9): a lease's attempt is the last one's number, or the next if that was charged; it isn't beyond the
-// task's most.
-func (o *oracle) attemptInBounds(t *taskRecord, ev *scheduler.Event) {
-	most := uint32(t.spec.Policy.MaxAttempts)
-	low, high := max(t.attempt, 1), max(t.attempt, 1)
-	if t.failed {
-		high = t.attempt + 1
-		if !t.lost {
-			low = high
-		}
-	}
-	if ev.Attempt < low || ev.Attempt > high || ev.Attempt > most {
-		o.fail(InvAttempts, "token %d is attempt %d of task %d, after attempt %d, failed %v, lost %v, of at most %d", ev.Token, ev.Attempt,
-			t.id, t.attempt, t.failed, t.lost, most)
-	}
-}
-
 // leaseEnds (4, 6): a lease ends once, and it is its task's current one.
 func (o *oracle) leaseEnds(t *taskRecord, ev *scheduler.Event) {
 	l := o.leases[ev.Token]
@@ -179,6 +174,7 @@ func (o *oracle) leaseEnds(t *taskRecord, ev *scheduler.Event) {
 		return
 	}
 	l.ended, l.by = o.index, ev.Type
+	o.endings = append(o.endings, l)
 	t.token = 0
 	o.queue(t.spec.Queue).leased--
 }
@@ -222,15 +218,21 @@ func (o *oracle) everyEffectTold(e *scheduler.Effects) {
 	}
 }
 
-// forgotten sees what is not kept any more.
+// forgotten (1): what isn't kept any more is over its retention by served time, or was deleted.
 func (o *oracle) forgotten(e *scheduler.Effects) {
 	for _, id := range e.Forgotten {
-		if t := o.task(id); t != nil && t.state.terminal() {
-			if t.state != lifeGone {
-				o.turn(t, lifeGone)
-			}
-			t.expires = 0
+		t := o.task(id)
+		if t == nil || !t.state.terminal() {
+			o.fail(InvAcknowledged, "task %d is forgotten and hasn't ended", id)
+			return
 		}
+		if t.state != lifeGone {
+			if t.expires > o.served {
+				o.fail(InvAcknowledged, "task %d, %s, is forgotten %d ms before its retention is over", id, t.state, int64(t.expires-o.served)/millisecond)
+			}
+			o.turn(t, lifeGone)
+		}
+		t.expires = 0
 	}
 }
 
