@@ -133,6 +133,7 @@ func (c *client) submit(r *request) {
 		co.do(scheduler.Command{Op: scheduler.OpSubmit, Submit: s}, reply, func(res *result, err error) {
 			if err == nil && !r.settled {
 				c.answered(r, res)
+				c.lateCopy(r, s)
 			}
 		})
 	}, func(bool) {
@@ -143,6 +144,20 @@ func (c *client) submit(r *request) {
 				}
 			})
 		}
+	})
+}
+
+// lateCopy has a numbered request arrive once more, long after its answer: the network may have kept it.
+func (c *client) lateCopy(r *request, s *scheduler.Submit) {
+	w := c.w
+	if r.number == 0 || !w.fault(w.plan.LateCopy) {
+		return
+	}
+	w.injected(FaultLateCopy)
+	w.after(w.between(0, 10*second), func() {
+		w.coord.run(func() {
+			w.coord.do(scheduler.Command{Op: scheduler.OpSubmit, Submit: s}, func(func()) {}, func(*result, error) {})
+		})
 	})
 }
 

@@ -34,6 +34,7 @@ const (
 	FaultLostRequest                   // a client's request didn't arrive
 	FaultLostReply                     // the answer to one didn't
 	FaultTimeout                       // a client gave up waiting
+	FaultLateCopy                      // a request arrives once more, long after its answer
 	faultKinds
 
 	scheduledFaults = FaultLostTail
@@ -43,7 +44,7 @@ var faultNames = [faultKinds]string{
 	"coordinator-crash", "coordinator-stop", "coordinator-pause", "clock-jump", "conn-cut", "half-open", "one-way", "partition",
 	"worker-crash", "worker-vanish", "worker-pause", "worker-drain", "lost-tail", "torn-tail", "checkpoint-crash", "disk-error",
 	"disk-slow", "delay", "slow-reader", "poison", "unreadable", "handler-fails", "handler-panics", "handler-deaf", "lost-request", "lost-reply",
-	"call-timeout",
+	"call-timeout", "late-copy",
 }
 
 func (f Fault) String() string { return faultNames[f] }

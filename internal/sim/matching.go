@@ -107,7 +107,7 @@ func (s *sessionRecord) holds(pool int, t *taskRecord) bool {
 // alike reports whether two tasks are of one shape: whoever may be given the one may be given the other.
 func alike(a, b *taskRecord) bool {
 	x, y := a.spec, b.spec
-	return x.Queue == y.Queue && x.Kind == y.Kind && x.Weight == y.Weight && len(x.Require) == len(y.Require) && a.suspect() == b.suspect()
+	return x.Queue == y.Queue && x.Kind == y.Kind && x.Weight == y.Weight && slices.Equal(x.Require, y.Require) && a.suspect() == b.suspect()
 }
 
 // before reports whether a task is to be granted before another one that is alike.

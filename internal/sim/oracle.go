@@ -200,7 +200,7 @@ func (o *oracle) applied(c *coordinator, index uint64, b *scheduler.Batch) {
 	o.everyEffectTold(e)
 	o.settleOpen(c.state, e, b)
 	o.answersRight(e, b)
-	o.regranted(e)
+	o.regranted(c.state, e)
 	o.inTurn()
 	o.timesKept(c.state, e)
 	o.forgotten(e)

@@ -43,6 +43,8 @@ type Plan struct {
 	Poison, Hopeless, Unreadable           int // of tasks
 	UseProducer, UseKeys, Delayed, Bounded int
 	Heavy, Unkept, Require, Batches        int
+	LateCopy, Flood                        int
+	Keys                                   int // that clients use
 
 	FaultEvery int64           // time between two faults of those below, about; and
 	FaultSteps int64           // steps between two of them, whichever comes first
@@ -102,6 +104,7 @@ func drawPlan(rng *rand.Rand) Plan {
 		LostRequest: r.rate(20_000), LostReply: r.rate(20_000), Poison: r.rate(5_000), Hopeless: r.rate(20_000),
 		UseProducer: r.IntN(1_000_000), UseKeys: r.rate(100_000), Delayed: r.rate(100_000), Bounded: r.rate(100_000),
 		Heavy: r.rate(100_000), Unkept: r.rate(200_000), Require: r.rate(200_000), Batches: r.rate(300_000),
+		LateCopy: r.rate(100_000), Flood: r.rate(3_000), Keys: int(r.between(10, 400)),
 
 		FaultEvery: r.between(50, 3000) * millisecond, FaultSteps: r.between(20, 600),
 	}
@@ -120,9 +123,22 @@ func drawPlan(rng *rand.Rand) Plan {
 		p.Think = r.span(50*millisecond, second)
 		p.Backlog = int(r.between(5, 30))
 	}
+	if r.IntN(6) == 0 { // tasks that kill their workers, several at a time
+		p.Poison = int(r.between(20_000, 100_000))
+	}
+	if r.IntN(6) == 0 { // handlers that nothing stops, and sessions that expire under them
+		p.DeafHandler, p.SlowHandler = 500_000, 300_000
+		p.Faults[FaultPartition], p.Faults[FaultWorkerPause] = 400, 200
+	}
+	if r.IntN(6) == 0 { // dead letters that are soon over
+		p.Unkept, p.Hopeless = 800_000, 300_000
+	}
+	if r.IntN(6) == 0 { // many shapes
+		p.Require, p.Heavy = 600_000, 400_000
+	}
 	if r.IntN(12) == 0 { // a fair day
 		p.Faults = [faultKinds]int{}
-		p.DiskError, p.DiskSlow, p.DelaySpike, p.LostRequest, p.LostReply, p.Poison = 0, 0, 0, 0, 0, 0
+		p.DiskError, p.DiskSlow, p.DelaySpike, p.LostRequest, p.LostReply, p.Poison, p.LateCopy = 0, 0, 0, 0, 0, 0, 0
 		p.SlowHandler, p.DeafHandler, p.FailHandler, p.Hopeless = 0, 0, 0, 0
 	} else {
 		p.Unreadable = r.rate(5_000)
@@ -148,7 +164,10 @@ func (r drawing) worker(i int, p *Plan) WorkerPlan {
 		}
 	}
 	if i == 0 || r.IntN(3) > 0 {
-		k.Labels = []scheduler.Label{{Key: "zone", Value: "a"}}
+		k.Labels = workerLabels[len(workerLabels)-1:]
+	}
+	if i == 0 {
+		k.Labels = workerLabels
 	}
 	for n := range pools {
 		pool := workercore.Pool{Name: fmt.Sprintf("p%d", n), Slots: 1 + r.IntN(6)}
@@ -166,6 +185,9 @@ func (r drawing) worker(i int, p *Plan) WorkerPlan {
 	}
 	return k
 }
+
+// workerLabels are what tasks may require, by key.
+var workerLabels = []scheduler.Label{{Key: "arch", Value: "arm"}, {Key: "disk", Value: "fast"}, {Key: "zone", Value: "a"}}
 
 // heavyMost is the most that a task weighs.
 const heavyMost = 4

@@ -119,6 +119,7 @@ func (o *oracle) opens(c *scheduler.OpenSession, r *scheduler.Reply) {
 	}
 	o.here = append(o.here, s)
 	o.attaches(s, r)
+	o.resumed = append(o.resumed, s)
 	for i := range c.Tokens {
 		o.adopts(s, &c.Tokens[i])
 	}
@@ -217,7 +218,7 @@ func (o *oracle) slotsBack(s *sessionRecord, x *scheduler.Outcomes) {
 
 // regranted (16): a live lease that a resumed worker doesn't know is granted to it again; (10) whoever has a lease whose task
 // is to stop is told so, at once and again with each new stream.
-func (o *oracle) regranted(e *scheduler.Effects) {
+func (o *oracle) regranted(state *scheduler.State, e *scheduler.Effects) {
 	for _, l := range o.unnamed {
 		if l.ended != o.index {
 			o.fail(InvLiveness, "token %d isn't known to its resumed worker, and isn't granted again", l.token)
@@ -233,6 +234,9 @@ func (o *oracle) regranted(e *scheduler.Effects) {
 		}
 	}
 	for _, s := range o.resumed {
+		if !s.closed {
+			o.sessionSlots(state, s)
+		}
 		for _, token := range s.tokens() {
 			l := o.leases[token]
 			if l.ended == 0 && !s.closed && l.session == s.id && (l.task.asked || l.task.late) && !told(token) {
@@ -246,18 +250,21 @@ func (o *oracle) regranted(e *scheduler.Effects) {
 // and nothing else does.
 func (o *oracle) slotsKept(state *scheduler.State) {
 	for _, s := range o.here {
-		if s.closed {
-			continue
+		if !s.closed {
+			o.sessionSlots(state, s)
 		}
-		got := state.SessionLeases(s.id, len(s.taken)+1)
-		same := len(got) == len(s.taken)
-		for i := range got {
-			at, ok := s.taken[got[i].Token]
-			same = same && ok && at == slotsTaken{int(got[i].Pool), int(got[i].Weight)}
-		}
-		if !same {
-			o.fail(InvSlots, "session %d: %d tokens should occupy slots, %d or more do: %v, %v", s.id, len(s.taken), len(got), s.tokens(), got)
-			return
-		}
+	}
+}
+
+// sessionSlots (10) is slotsKept of one session.
+func (o *oracle) sessionSlots(state *scheduler.State, s *sessionRecord) {
+	got := state.SessionLeases(s.id, len(s.taken)+1)
+	same := len(got) == len(s.taken)
+	for i := range got {
+		at, ok := s.taken[got[i].Token]
+		same = same && ok && at == slotsTaken{int(got[i].Pool), int(got[i].Weight)}
+	}
+	if !same {
+		o.fail(InvSlots, "session %d: tokens %v should occupy its slots, and %v do", s.id, s.tokens(), got)
 	}
 }

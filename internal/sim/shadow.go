@@ -55,7 +55,11 @@ func (o *oracle) shadowed(index uint64, b *scheduler.Batch, effects uint64) {
 	if hashEffects(&x.eff) != effects {
 		o.fail(InvReplay, "entry %d does something else in a state that was loaded from a checkpoint", index)
 	}
-	if index == x.until {
-		o.shadow = nil
+	if index < x.until {
+		return
+	}
+	o.shadow = nil
+	if c := o.w.coord; c.applied == index && x.state.Hash() != c.state.Hash() {
+		o.fail(InvReplay, "a state that was loaded from a checkpoint is another one at index %d", index)
 	}
 }

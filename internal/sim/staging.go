@@ -177,5 +177,11 @@ func (c *coordinator) forget(dead []scheduler.DeadRef) {
 		return
 	}
 	c.forgets++
-	c.propose(scheduler.Command{Op: scheduler.OpForget, Forget: &scheduler.Forget{Items: due}}, func(*result, error) { c.forgets-- })
+	wait := int64(0)
+	if c.w.chance(500_000) { // it stands in line for long
+		wait = c.w.between(0, 5*second)
+	}
+	c.after(wait, func() {
+		c.propose(scheduler.Command{Op: scheduler.OpForget, Forget: &scheduler.Forget{Items: due}}, func(*result, error) { c.forgets-- })
+	})
 }

@@ -236,10 +236,16 @@ func (o *oracle) forgotten(e *scheduler.Effects) {
 	}
 }
 
-// anyDead draws a task that died at some time, or 0.
+// anyDead draws a task that died at some time, or 0: rather one whose retention ends soon.
 func (o *oracle) anyDead() scheduler.TaskID {
 	if len(o.dead) == 0 {
 		return 0
 	}
-	return o.dead[o.w.intn(len(o.dead))]
+	var best *taskRecord
+	for range 1 + o.w.intn(6) {
+		if t := o.task(o.dead[o.w.intn(len(o.dead))]); best == nil || t.state == lifeDead && (best.state != lifeDead || t.expires < best.expires) {
+			best = t
+		}
+	}
+	return best.id
 }

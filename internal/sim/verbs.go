@@ -31,6 +31,10 @@ func resultOf(t scheduler.Token) []byte { return binary.BigEndian.AppendUint64(n
 // act does something.
 func (c *client) act() {
 	w := c.w
+	if w.chance(w.plan.Flood) {
+		c.flood()
+		return
+	}
 	switch n := w.intn(100); {
 	case n < 70:
 		c.submitSome()
@@ -97,8 +101,8 @@ func (c *client) spec() scheduler.TaskSpec {
 		Body: bodyOf(c.id, c.serial, traits), PayloadBytes: 17,
 		Policy: scheduler.Policy{
 			AttemptTimeout: scheduler.Duration(w.between(0, 3) * 2 * second), Backoff: scheduler.Duration(w.between(0, 500) * millisecond),
-			BackoffMax: scheduler.Duration(2 * second), Retention: scheduler.Hour, DeadRetention: scheduler.Hour,
-			MaxAttempts: uint16(w.between(1, 4)), MaxLosses: uint8(w.between(1, 4)), Factor: 2,
+			BackoffMax: scheduler.Duration(w.between(50, 2000) * millisecond), Retention: scheduler.Hour, DeadRetention: scheduler.Hour,
+			MaxAttempts: uint16(w.between(1, 6)), MaxLosses: uint8(w.between(1, 4)), Factor: 2,
 		},
 	}
 	if w.chance(100_000) {
@@ -112,7 +116,11 @@ func (c *client) spec() scheduler.TaskSpec {
 		s.Policy.DeadRetention = s.Policy.Retention
 	}
 	if w.chance(p.Require) {
-		s.Require = []scheduler.Label{{Key: "zone", Value: "a"}}
+		for _, l := range workerLabels {
+			if l.Key == "zone" || w.chance(p.Heavy) {
+				s.Require = append(s.Require, l)
+			}
+		}
 	}
 	if w.chance(p.Delayed) {
 		if w.chance(500_000) {
@@ -124,7 +132,7 @@ func (c *client) spec() scheduler.TaskSpec {
 	if w.chance(p.Bounded) {
 		s.StartBy = scheduler.Time(w.wallClock() + w.between(0, 5*second))
 	}
-	if w.chance(p.Bounded) {
+	if w.chance(p.Bounded) || s.StartBy != 0 && w.chance(500_000) {
 		s.Deadline = scheduler.Time(w.wallClock() + w.between(0, 10*second))
 	}
 	if w.chance(p.UseKeys) {
@@ -136,8 +144,9 @@ func (c *client) spec() scheduler.TaskSpec {
 // key gives a task one of a few keys, which it may share with others: some of those are another task, which is a conflict.
 func (c *client) key(s *scheduler.TaskSpec) {
 	s.HasKey = true
-	s.Key[0], s.Key[1] = byte(c.w.intn(40)), 1
-	s.KeyBody[0], s.KeyBody[1] = s.Key[0], 2
+	s.Key[0], s.Key[1] = 1, 1
+	binary.BigEndian.PutUint16(s.Key[2:], uint16(c.w.intn(c.w.plan.Keys)))
+	s.KeyBody = s.Key
 	if c.w.chance(100_000) {
 		s.KeyBody[1] = 3
 	}
@@ -162,6 +171,21 @@ func (c *client) cancel() {
 		x.IDs = append(x.IDs, c.anyTask())
 	}
 	c.once(scheduler.Command{Op: scheduler.OpCancel, Cancel: x})
+}
+
+// flood cancels so many tasks at once, none of which there is, that several entries are needed for it.
+func (c *client) flood() {
+	n := 3 + c.w.intn(12)
+	c.w.note("client %d: floods with %d cancels", int64(c.id), int64(n))
+	c.call(func(co *coordinator, reply func(func())) {
+		for i := range n {
+			x := &scheduler.Cancel{}
+			for j := range 300 + c.w.intn(700) {
+				x.IDs = append(x.IDs, co.state.LastTask()+scheduler.TaskID(1000*(i+1)+j))
+			}
+			co.do(scheduler.Command{Op: scheduler.OpCancel, Cancel: x}, reply, func(*result, error) {})
+		}
+	}, func(bool) {})
 }
 
 // retry gives dead letters a new generation; the coordinator reads their rows into the command.
@@ -204,7 +228,7 @@ func (c *client) configure() {
 	}
 	if w.chance(300_000) {
 		q.Fields |= scheduler.QueueDepthSet
-		q.Depth = uint64(w.between(0, 200))
+		q.Depth = uint64(w.between(0, int64(w.plan.Backlog)*2))
 	}
 	c.once(scheduler.Command{Op: scheduler.OpConfigureQueue, Queue: q})
 }

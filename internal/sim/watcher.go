@@ -26,7 +26,11 @@ func (x *watcher) begin() {
 		events := append([]scheduler.Event(nil), x.buf[:n]...)
 		reply(func() { x.told(after, events, through, missed) })
 	}, func(bool) {
-		w.after(w.between(5*millisecond, 200*millisecond), x.begin)
+		idle := w.between(5*millisecond, 200*millisecond)
+		if !w.calm && w.chance(20_000) { // it looks away for so long that it may lag
+			idle = w.between(0, 20*second)
+		}
+		w.after(idle, x.begin)
 	})
 }
 
