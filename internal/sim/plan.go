@@ -22,6 +22,7 @@ type Plan struct {
 	Kinds             []string // that some worker serves
 	Limits            scheduler.Limits
 	Backlog           int // unended tasks from which on clients submit no more
+	Losses            int // that a task survives, at least
 
 	TTL, Margin, KillGrace, DrainTimeout int64
 
@@ -108,7 +109,6 @@ func drawPlan(rng *rand.Rand) Plan {
 
 		FaultEvery: r.between(50, 3000) * millisecond, FaultSteps: r.between(20, 600),
 	}
-	p.Margin = min(2*second, p.TTL/10)
 	p.Queues = []string{"default", "bulk", "mail"}[:1+r.IntN(3)]
 	p.Kinds = []string{"cpu", "io", "net"}[:1+r.IntN(3)]
 	for i := range 1 + r.IntN(5) {
@@ -118,20 +118,34 @@ func drawPlan(rng *rand.Rand) Plan {
 		p.Faults[kind] = r.rate(100)
 	}
 	p.Faults[FaultPartition] *= 3
+	r.special(&p)
+	p.Margin = min(2*second, p.TTL/10)
+	return p
+}
+
+// special makes some worlds such that more of a kind happens than elsewhere.
+func (r drawing) special(p *Plan) {
 	if r.IntN(4) == 0 { // long work: handlers run longer than sessions live
 		p.Work = r.span(second, 2*p.TTL)
 		p.Think = r.span(50*millisecond, second)
 		p.Backlog = int(r.between(5, 30))
 	}
 	if r.IntN(6) == 0 { // tasks that kill their workers, several at a time
-		p.Poison = int(r.between(20_000, 100_000))
+		p.Poison, p.Losses, p.TTL = int(r.between(50_000, 200_000)), 4, 2*second
+	}
+	if r.IntN(6) == 0 { // a slow disk: much is in flight when something else happens
+		p.Fsync, p.DiskSlow = r.span(10*millisecond, 500*millisecond), 30_000
+	}
+	if r.IntN(6) == 0 { // a bad network: much is under way when a connection breaks
+		p.Latency, p.Faults[FaultConnCut], p.FaultSteps = r.span(10*millisecond, 300*millisecond), 1000, min(p.FaultSteps, 60)
+		p.CallTimeout += 2 * second
 	}
 	if r.IntN(6) == 0 { // handlers that nothing stops, and sessions that expire under them
 		p.DeafHandler, p.SlowHandler = 500_000, 300_000
 		p.Faults[FaultPartition], p.Faults[FaultWorkerPause] = 400, 200
 	}
 	if r.IntN(6) == 0 { // dead letters that are soon over
-		p.Unkept, p.Hopeless = 800_000, 300_000
+		p.Unkept, p.Hopeless, p.UseKeys = 600_000, 300_000, 300_000
 	}
 	if r.IntN(6) == 0 { // many shapes
 		p.Require, p.Heavy = 600_000, 400_000
@@ -143,7 +157,6 @@ func drawPlan(rng *rand.Rand) Plan {
 	} else {
 		p.Unreadable = r.rate(5_000)
 	}
-	return p
 }
 
 // worker draws one worker. The first serves everything, so that no task waits for ever.

@@ -54,6 +54,7 @@ func (o *oracle) sealed(c *coordinator) {
 // saved (14): what a checkpoint has written loads as the state that was sealed.
 func (o *oracle) saved(c *coordinator) {
 	o.beginShadow(c)
+	o.restores(c)
 	if o.seal.index == 0 || c.disk.store.index != o.seal.index {
 		return
 	}

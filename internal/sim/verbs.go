@@ -102,7 +102,7 @@ func (c *client) spec() scheduler.TaskSpec {
 		Policy: scheduler.Policy{
 			AttemptTimeout: scheduler.Duration(w.between(0, 3) * 2 * second), Backoff: scheduler.Duration(w.between(0, 500) * millisecond),
 			BackoffMax: scheduler.Duration(w.between(50, 2000) * millisecond), Retention: scheduler.Hour, DeadRetention: scheduler.Hour,
-			MaxAttempts: uint16(w.between(1, 6)), MaxLosses: uint8(w.between(1, 4)), Factor: 2,
+			MaxAttempts: uint16(w.between(1, 6)), MaxLosses: uint8(max(p.Losses, int(w.between(1, 4)))), Factor: 2,
 		},
 	}
 	if w.chance(100_000) {
