@@ -46,9 +46,12 @@ func (s *store) loadBackup() (*scheduler.State, error) {
 
 // restores restores the checkpoint just written, now and then.
 func (o *oracle) restores(c *coordinator) {
-	if !o.w.chance(restoreRate) {
-		return
+	if o.w.chance(restoreRate) {
+		o.restore(c)
 	}
+}
+
+func (o *oracle) restore(c *coordinator) {
 	state, err := c.disk.store.loadBackup()
 	if err != nil {
 		o.fail(InvReplay, "a backup of the checkpoint at index %d doesn't load: %v", c.disk.store.index, err)

@@ -93,6 +93,18 @@ func (o *oracle) anyLease(t *testing.T) *leaseRecord {
 	return nil
 }
 
+// anySession returns a session of the oracle's that may be given work.
+func (o *oracle) anySession(t *testing.T) *sessionRecord {
+	t.Helper()
+	for _, s := range o.here {
+		if s.matched() {
+			return s
+		}
+	}
+	t.Fatal("no session is there")
+	return nil
+}
+
 // TestInvariantsCanFail hands the oracle what must not be, and wants the invariant that forbids it.
 func TestInvariantsCanFail(t *testing.T) {
 	for _, test := range []struct {
@@ -166,6 +178,97 @@ func TestInvariantsCanFail(t *testing.T) {
 		}},
 		{"a lease of nobody", InvLeaseOfTask, func(_ *testing.T, w *World) {
 			w.oracle.started(&handler{k: w.workers[0], grant: scheduler.Grant{Token: w.oracle.lastToken + 1}})
+		}},
+		{"a command of an old stream", InvOneLease, func(t *testing.T, w *World) {
+			s := w.oracle.anySession(t)
+			w.oracle.attachCurrent(s.id, s.attach-1, &scheduler.Reply{Code: scheduler.CodeOK})
+		}},
+		{"an attach number again", InvOneLease, func(t *testing.T, w *World) {
+			s := w.oracle.anySession(t)
+			w.oracle.attaches(s, &scheduler.Reply{Attach: s.attach})
+		}},
+		{"a slot that is never given back", InvSlots, func(t *testing.T, w *World) {
+			s := w.oracle.anySession(t)
+			for _, token := range s.tokens() {
+				w.oracle.giveBack(s, token)
+			}
+			w.oracle.take(s, 1, slotsTaken{0, 1})
+			w.oracle.slotsKept(w.coord.state)
+		}},
+		{"a queue above its depth", InvSlots, func(_ *testing.T, w *World) {
+			t := w.oracle.tasks[0]
+			q := w.oracle.queue(t.spec.Queue)
+			q.depth, q.live = 1, 2
+			w.oracle.fits(t)
+		}},
+		{"a queue above its leases", InvSlots, func(_ *testing.T, w *World) {
+			t := w.oracle.tasks[0]
+			q := w.oracle.queue(t.spec.Queue)
+			q.paused, q.maxLeases = false, max(q.leased, 1)
+			q.leased = q.maxLeases
+			w.oracle.queueOpen(t)
+		}},
+		{"an uncharged loss", InvAttempts, func(t *testing.T, w *World) {
+			l := w.oracle.anyLease(t)
+			s := w.oracle.sessions[l.session]
+			s.over, s.started = true, []scheduler.Token{l.token}
+			w.oracle.uncharged(l.task, &scheduler.Event{Session: l.session, Token: l.token})
+		}},
+		{"a charge for what hadn't started", InvAttempts, func(t *testing.T, w *World) {
+			l := w.oracle.anyLease(t)
+			w.oracle.charge(l.task, &scheduler.Event{Session: l.session, Token: l.token, Cause: scheduler.CauseWorkerLost})
+		}},
+		{"a death too early", InvAttempts, func(_ *testing.T, w *World) {
+			t := &taskRecord{id: 1, spec: &scheduler.TaskSpec{Policy: scheduler.DefaultPolicy()}}
+			w.oracle.diesRightly(t, &scheduler.Event{}, &scheduler.Effects{}, &scheduler.Batch{})
+		}},
+		{"an attempt too many", InvAttempts, func(_ *testing.T, w *World) {
+			w.oracle.goesOn(&taskRecord{id: 1, spec: w.oracle.tasks[0].spec, attempts: 1000})
+		}},
+		{"a task out of its turn", InvAttempts, func(_ *testing.T, w *World) {
+			first, next := *w.oracle.tasks[0], *w.oracle.tasks[0]
+			first.state, next.id = lifePending, first.id+1
+			w.oracle.alive, w.oracle.granted = []*taskRecord{&first}, []*taskRecord{&next}
+			w.oracle.inTurn()
+		}},
+		{"a task that waits for nothing", InvLiveness, func(t *testing.T, w *World) {
+			s := w.oracle.anySession(t)
+			clear(s.used)
+			spec := scheduler.TaskSpec{Kind: s.info.Kinds[0], Queue: "new", Weight: 1}
+			if len(s.info.Queues) > 0 {
+				spec.Queue = s.info.Queues[0]
+			}
+			w.oracle.queue(spec.Queue).paused, w.oracle.queue(spec.Queue).maxLeases = false, 0
+			w.oracle.alive = []*taskRecord{{id: 1, state: lifePending, spec: &spec}}
+			w.oracle.nothingIdle()
+		}},
+		{"an overdue task", InvAttempts, func(_ *testing.T, w *World) {
+			w.oracle.alive = []*taskRecord{{id: 1, state: lifePending, deadline: w.oracle.now, spec: w.oracle.tasks[0].spec}}
+			w.oracle.timesKept(w.coord.state, &scheduler.Effects{})
+		}},
+		{"time that goes back", InvAttempts, func(_ *testing.T, w *World) {
+			w.oracle.now++
+			w.oracle.timePasses(w.coord.state, &scheduler.Batch{})
+		}},
+		{"a key of another body", InvOneTask, func(_ *testing.T, w *World) {
+			a := scheduler.TaskSpec{HasKey: true}
+			b := a
+			b.KeyBody[0] = 1
+			w.oracle.keyConflicts(&scheduler.Submit{Tasks: []scheduler.TaskSpec{a, b}}, &scheduler.Reply{Code: scheduler.CodeOK, Fresh: true})
+		}},
+		{"an end that is forgotten too early", InvAcknowledged, func(_ *testing.T, w *World) {
+			t := &taskRecord{id: w.oracle.lastTask + 1, state: lifeDead, spec: w.oracle.tasks[0].spec, expires: w.oracle.served + 1}
+			w.oracle.tasks = append(w.oracle.tasks, t)
+			w.oracle.forgotten(&scheduler.Effects{Forgotten: []scheduler.TaskID{t.id}})
+		}},
+		{"another effect in a loaded state", InvReplay, func(_ *testing.T, w *World) {
+			w.oracle.shadow = &shadow{state: scheduler.New(), until: 2}
+			b := scheduler.Batch{Logic: scheduler.LogicVersion, Commands: []scheduler.Command{{Op: scheduler.OpTick}}}
+			w.oracle.shadowed(1, &b, 1)
+		}},
+		{"a restore that repeats tokens", InvTokens, func(_ *testing.T, w *World) {
+			w.oracle.lastSession += scheduler.SessionID(2 * scheduler.RestoreJump)
+			w.oracle.restore(w.coord)
 		}},
 		{"work that doesn't end", InvLiveness, func(_ *testing.T, w *World) {
 			w.oracle.live++

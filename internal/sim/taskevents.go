@@ -236,16 +236,23 @@ func (o *oracle) forgotten(e *scheduler.Effects) {
 	}
 }
 
-// anyDead draws a task that died at some time, or 0: rather one whose retention ends soon.
+// anyDead draws a dead letter, or 0: rather one whose retention ends soon. Now and then it is one that isn't dead any more.
 func (o *oracle) anyDead() scheduler.TaskID {
 	if len(o.dead) == 0 {
 		return 0
 	}
+	if o.w.chance(100_000) {
+		return o.dead[o.w.intn(len(o.dead))]
+	}
+	o.dead = slices.DeleteFunc(o.dead, func(id scheduler.TaskID) bool { return o.task(id).state != lifeDead })
 	var best *taskRecord
-	for range 1 + o.w.intn(6) {
-		if t := o.task(o.dead[o.w.intn(len(o.dead))]); best == nil || t.state == lifeDead && (best.state != lifeDead || t.expires < best.expires) {
+	for range min(len(o.dead), 1+o.w.intn(6)) {
+		if t := o.task(o.dead[o.w.intn(len(o.dead))]); best == nil || t.expires < best.expires {
 			best = t
 		}
+	}
+	if best == nil {
+		return 0
 	}
 	return best.id
 }

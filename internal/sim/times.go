@@ -67,28 +67,3 @@ func (o *oracle) timesKept(state *scheduler.State, e *scheduler.Effects) {
 		o.nothingIdle()
 	}
 }
-
-// keyConflicts (2): a key that is known comes with the body that it had first, or the whole request is refused; it isn't
-// refused otherwise.
-func (o *oracle) keyConflicts(s *scheduler.Submit, r *scheduler.Reply) {
-	if r.Code != scheduler.CodeKeyConflict && (r.Code != scheduler.CodeOK || !r.Fresh) {
-		return
-	}
-	conflict := false
-	bodies := map[scheduler.Hash128]scheduler.Hash128{}
-	for i := range s.Tasks {
-		t := &s.Tasks[i]
-		if !t.HasKey {
-			continue
-		}
-		body, known := bodies[t.Key]
-		if had, ok := o.keys[t.Key]; ok {
-			body, known = had.body, true
-		}
-		conflict = conflict || known && body != t.KeyBody
-		bodies[t.Key] = t.KeyBody
-	}
-	if conflict != (r.Code == scheduler.CodeKeyConflict) {
-		o.fail(InvOneTask, "a request whose keys conflict with others' bodies: %v, is answered %s", conflict, r.Code)
-	}
-}
