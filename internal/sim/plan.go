@@ -23,6 +23,7 @@ type Plan struct {
 	Limits            scheduler.Limits
 	Backlog           int // unended tasks from which on clients submit no more
 	Losses            int // that a task survives, at least
+	Attempts          int // that it may have, at most
 
 	TTL, Margin, KillGrace, DrainTimeout int64
 
@@ -44,7 +45,7 @@ type Plan struct {
 	Poison, Hopeless, Unreadable           int // of tasks
 	UseProducer, UseKeys, Delayed, Bounded int
 	Heavy, Unkept, Require, Batches        int
-	LateCopy, Flood                        int
+	LateCopy, Flood, Retries               int
 	Keys                                   int // that clients use
 
 	FaultEvery int64           // time between two faults of those below, about; and
@@ -89,7 +90,7 @@ func drawPlan(rng *rand.Rand) Plan {
 	p := Plan{
 		Clients: 1 + r.IntN(3), Watchers: r.IntN(3),
 		Limits:  scheduler.Limits{MaxTasks: uint64(r.between(100, 5000)), Depth: uint64(r.between(50, 2000))},
-		Backlog: int(r.between(5, 150)),
+		Backlog: int(r.between(5, 150)), Attempts: 6,
 		TTL:     r.between(2, 15) * second, KillGrace: r.between(0, 3) * second, DrainTimeout: r.between(0, 5) * second,
 
 		Fsync: r.span(100*microsecond, 10*millisecond), Latency: r.span(20*microsecond, 50*millisecond),
@@ -145,7 +146,7 @@ func (r drawing) special(p *Plan) {
 		p.Faults[FaultPartition], p.Faults[FaultWorkerPause] = 400, 200
 	}
 	if r.IntN(6) == 0 { // dead letters that are soon over
-		p.Unkept, p.Hopeless, p.UseKeys = 600_000, 300_000, 300_000
+		p.Unkept, p.Hopeless, p.UseKeys, p.Retries, p.Attempts = 600_000, 500_000, 300_000, 300_000, 2
 	}
 	if r.IntN(6) == 0 { // many shapes
 		p.Require, p.Heavy = 600_000, 400_000

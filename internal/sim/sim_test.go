@@ -267,6 +267,8 @@ func TestInvariantsCanFail(t *testing.T) {
 			w.oracle.shadowed(1, &b, 1)
 		}},
 		{"a restore that repeats tokens", InvTokens, func(_ *testing.T, w *World) {
+			w.coord.save()
+			w.runUntil(func() bool { return w.disk.store.index > 0 })
 			w.oracle.lastSession += scheduler.SessionID(2 * scheduler.RestoreJump)
 			w.oracle.restore(w.coord)
 		}},

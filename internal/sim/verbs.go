@@ -35,6 +35,10 @@ func (c *client) act() {
 		c.flood()
 		return
 	}
+	if w.chance(w.plan.Retries) {
+		c.retry()
+		return
+	}
 	switch n := w.intn(100); {
 	case n < 70:
 		c.submitSome()
@@ -102,7 +106,7 @@ func (c *client) spec() scheduler.TaskSpec {
 		Policy: scheduler.Policy{
 			AttemptTimeout: scheduler.Duration(w.between(0, 3) * 2 * second), Backoff: scheduler.Duration(w.between(0, 500) * millisecond),
 			BackoffMax: scheduler.Duration(w.between(50, 2000) * millisecond), Retention: scheduler.Hour, DeadRetention: scheduler.Hour,
-			MaxAttempts: uint16(w.between(1, 6)), MaxLosses: uint8(max(p.Losses, int(w.between(1, 4)))), Factor: 2,
+			MaxAttempts: uint16(w.between(1, int64(p.Attempts))), MaxLosses: uint8(max(p.Losses, int(w.between(1, 4)))), Factor: 2,
 		},
 	}
 	if w.chance(100_000) {
