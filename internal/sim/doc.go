@@ -33,6 +33,17 @@
 // one small function whose comment states it, with its number. Cheap ones run with every step; fullCheck, which walks
 // everything, every checkEvery steps, after every recovery and at the end.
 //
+// What the core decides the oracle models on its own, by its rules alone and without its indexes:
+//
+//	requests     keys, producers' numbers, their answers
+//	sessionview  attach numbers, who may be given work, which token occupies which slots
+//	charges      attempts and losses
+//	matching     queues' limits, room, turns, suspects, work that waits for nothing
+//	times        the log's time and the served, delays, start-bys, deadlines
+//
+// Beside the live state there are, now and then, a second one that was loaded from a checkpoint and does the same from there
+// on (shadow), and one that was restored from a backup (restorecheck).
+//
 // # To widen it
 //
 // A fault: add a constant to Fault and its name; if it comes by the clock of faults (before FaultLostTail), give it a case in
@@ -50,6 +61,6 @@
 //
 // # Not simulated
 //
-// Several coordinators, configuration, drains of the cluster, restores; gRPC, raft and bbolt themselves (their own tests and
+// Several coordinators, configuration, drains of the cluster, workers of a lost cluster after a restore; gRPC, raft and bbolt themselves (their own tests and
 // the crash lab have those). The store's rows are kept as values, not as bytes.
 package sim

@@ -91,7 +91,7 @@ func drawPlan(rng *rand.Rand) Plan {
 		Clients: 1 + r.IntN(3), Watchers: r.IntN(3),
 		Limits:  scheduler.Limits{MaxTasks: uint64(r.between(100, 5000)), Depth: uint64(r.between(50, 2000))},
 		Backlog: int(r.between(5, 150)), Attempts: 6,
-		TTL:     r.between(2, 15) * second, KillGrace: r.between(0, 3) * second, DrainTimeout: r.between(0, 5) * second,
+		TTL: r.between(2, 15) * second, KillGrace: r.between(0, 3) * second, DrainTimeout: r.between(0, 5) * second,
 
 		Fsync: r.span(100*microsecond, 10*millisecond), Latency: r.span(20*microsecond, 50*millisecond),
 		Read: r.span(0, 2*millisecond), Copy: r.span(0, 3*millisecond), Restart: r.span(50*millisecond, 5*second),
