@@ -21,9 +21,10 @@ type Plan struct {
 	Queues            []string
 	Kinds             []string // that some worker serves
 	Limits            scheduler.Limits
-	Backlog           int // unended tasks from which on clients submit no more
-	Losses            int // that a task survives, at least
-	Attempts          int // that it may have, at most
+	Backlog           int   // unended tasks from which on clients submit no more
+	Losses            int   // that a task survives, at least
+	Attempts          int   // that it may have, at most
+	Keep              int64 // retention of those that are soon over, at most
 
 	TTL, Margin, KillGrace, DrainTimeout int64
 
@@ -90,7 +91,7 @@ func drawPlan(rng *rand.Rand) Plan {
 	p := Plan{
 		Clients: 1 + r.IntN(3), Watchers: r.IntN(3),
 		Limits:  scheduler.Limits{MaxTasks: uint64(r.between(100, 5000)), Depth: uint64(r.between(50, 2000))},
-		Backlog: int(r.between(5, 150)), Attempts: 6,
+		Backlog: int(r.between(5, 150)), Attempts: 6, Keep: 3 * second,
 		TTL: r.between(2, 15) * second, KillGrace: r.between(0, 3) * second, DrainTimeout: r.between(0, 5) * second,
 
 		Fsync: r.span(100*microsecond, 10*millisecond), Latency: r.span(20*microsecond, 50*millisecond),
@@ -132,7 +133,8 @@ func (r drawing) special(p *Plan) {
 		p.Backlog = int(r.between(5, 30))
 	}
 	if r.IntN(6) == 0 { // tasks that kill their workers, several at a time
-		p.Poison, p.Losses, p.TTL = int(r.between(50_000, 200_000)), 4, 2*second
+		p.Poison, p.Losses, p.TTL = int(r.between(100_000, 400_000)), 4, 2*second
+		p.Backlog, p.Think, p.Restart = int(r.between(5, 30)), r.span(50*millisecond, second), r.span(50*millisecond, second)
 	}
 	if r.IntN(6) == 0 { // a slow disk: much is in flight when something else happens
 		p.Fsync, p.DiskSlow = r.span(10*millisecond, 500*millisecond), 30_000
@@ -146,7 +148,8 @@ func (r drawing) special(p *Plan) {
 		p.Faults[FaultPartition], p.Faults[FaultWorkerPause] = 400, 200
 	}
 	if r.IntN(6) == 0 { // dead letters that are soon over
-		p.Unkept, p.Hopeless, p.UseKeys, p.Retries, p.Attempts = 600_000, 500_000, 300_000, 300_000, 2
+		p.Unkept, p.Hopeless, p.UseKeys, p.Retries, p.Attempts = 600_000, 600_000, 300_000, 400_000, 1
+		p.Backlog, p.Keep, p.CheckpointEvery = int(r.between(5, 20)), 500*millisecond, 50*millisecond
 	}
 	if r.IntN(6) == 0 { // many shapes
 		p.Require, p.Heavy = 600_000, 400_000

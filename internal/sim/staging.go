@@ -179,7 +179,7 @@ func (c *coordinator) forget(dead []scheduler.DeadRef) {
 	c.forgets++
 	wait := int64(0)
 	if c.w.chance(500_000) { // it stands in line for long
-		wait = c.w.between(0, 5*second)
+		wait = c.w.between(0, 3*second)
 	}
 	c.after(wait, func() {
 		c.propose(scheduler.Command{Op: scheduler.OpForget, Forget: &scheduler.Forget{Items: due}}, func(*result, error) { c.forgets-- })

@@ -116,7 +116,7 @@ func (c *client) spec() scheduler.TaskSpec {
 		s.Weight = uint16(w.between(2, heavyMost))
 	}
 	if w.chance(p.Unkept) {
-		s.Policy.Retention = scheduler.Duration(w.between(0, 3) * second)
+		s.Policy.Retention = scheduler.Duration(max(0, w.between(-p.Keep/4, p.Keep)))
 		s.Policy.DeadRetention = s.Policy.Retention
 	}
 	if w.chance(p.Require) {
