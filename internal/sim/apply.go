@@ -52,6 +52,7 @@ func (c *coordinator) step(index uint64, b *scheduler.Batch) {
 func (c *coordinator) tell(f *flight) {
 	c.w.oracle.speaks(f.index, "a step's effects")
 	for i := range f.items {
+		c.told++
 		if done := f.items[i].Tag; done != nil {
 			done(c.result(i, f.index), nil)
 		}

@@ -30,6 +30,8 @@ type coordinator struct {
 	line     batch.Batcher[doneFunc]
 	flights  []*flight
 	proposal uint64
+	asked    int // commands that were put in line
+	told     int // of them: whose proposers were told
 	term     uint64
 	begins   bool // the BeginTerm of term is not yet proposed
 	leading  bool // it is applied

@@ -28,6 +28,7 @@ func (c *coordinator) propose(cmd scheduler.Command, done doneFunc) {
 		return
 	}
 	c.line.Add(cmd, done)
+	c.asked++
 	if len(c.flights) < engine.FlightsMax {
 		c.poke()
 	}

@@ -26,6 +26,7 @@ func (o *oracle) fullCheck() {
 	o.endsKept(c)
 	o.boundsKept(c)
 	o.slotsKept(c.state)
+	o.proposalsKept(c)
 }
 
 // tasksConserved (11): the tasks that live are those that were submitted and haven't ended, each in the state, generation
@@ -75,6 +76,17 @@ func (o *oracle) endsKept(c *coordinator) {
 				o.fail(InvAcknowledged, "the end of task %d, %s, isn't kept", t.id, t.state)
 			}
 		}
+	}
+}
+
+// proposalsKept (1): each command that was put in line stands there, is in flight, or was carried out and its proposer told.
+func (o *oracle) proposalsKept(c *coordinator) {
+	n := c.told + c.line.Len()
+	for _, f := range c.flights {
+		n += len(f.items)
+	}
+	if n != c.asked {
+		o.fail(InvAcknowledged, "%d commands were put in line, and %d are told of, in line, or in flight", c.asked, n)
 	}
 }
 

@@ -272,6 +272,10 @@ func TestInvariantsCanFail(t *testing.T) {
 			w.oracle.lastSession += scheduler.SessionID(2 * scheduler.RestoreJump)
 			w.oracle.restore(w.coord)
 		}},
+		{"a command that gets lost in line", InvAcknowledged, func(_ *testing.T, w *World) {
+			w.coord.asked++
+			w.oracle.proposalsKept(w.coord)
+		}},
 		{"work that doesn't end", InvLiveness, func(_ *testing.T, w *World) {
 			w.oracle.live++
 			w.becalm()
