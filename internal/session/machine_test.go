@@ -175,6 +175,22 @@ func TestGrantSentConfirmedStartedEnded(t *testing.T) {
 	r.wantSent(1, "")
 }
 
+// TestAckCoversOnlyWhatItAnswers: the worker sends outcomes again after a reconnect, in several messages, and all of them were
+// answered before. An acknowledgement that ran ahead of them would swallow their rejections.
+func TestAckCoversOnlyWhatItAnswers(t *testing.T) {
+	r := newRig(t)
+	first := &scheduler.Outcomes{FirstSeq: 1, List: []scheduler.Outcome{{Token: 1}, {Token: 2}}}
+	second := &scheduler.Outcomes{FirstSeq: 3, List: []scheduler.Outcome{{Token: 3}}}
+	r.m.Arrived(3, &r.acts)
+	r.m.Outcomes(1, first, &r.acts)
+	r.m.Outcomes(1, second, &r.acts)
+	r.want("outcomes@1 1+2; outcomes@1 3+1")
+	r.m.Answered(1, first, scheduler.CodeOK, 3, []scheduler.Answer{scheduler.AnswerAccepted, scheduler.AnswerFenced}, &r.acts)
+	r.wantSent(1, "ack 2[{2 2 2}]")
+	r.m.Answered(1, second, scheduler.CodeOK, 3, []scheduler.Answer{scheduler.AnswerGone}, &r.acts)
+	r.wantSent(1, "ack 3[{3 3 3}]")
+}
+
 func TestCancelTakesAGrantOutOfTheMailbox(t *testing.T) {
 	r := newRig(t)
 	r.grant(1, 10, 1, 2, 3)

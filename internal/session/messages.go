@@ -76,7 +76,9 @@ func (m *Machine) Outcomes(stream StreamID, o *scheduler.Outcomes, acts *Actions
 	m.submit(scheduler.Command{Op: scheduler.OpOutcomes, Outcomes: o}, acts)
 }
 
-// Answered says what became of outcomes that were proposed for a stream. The answers are durable.
+// Answered says what became of outcomes that were proposed for a stream. The answers are durable. through is the last outcome
+// of the session that is answered: after a reconnect that may be one that the worker has yet to send again, whose answer comes
+// with it. So no more is acknowledged than these: a rejection is told with or before the number that covers it.
 func (m *Machine) Answered(stream StreamID, o *scheduler.Outcomes, code scheduler.Code, through uint64,
 	answers []scheduler.Answer, acts *Actions) {
 	if stream != m.stream || stream == 0 {
@@ -92,7 +94,7 @@ func (m *Machine) Answered(stream StreamID, o *scheduler.Outcomes, code schedule
 		return
 	}
 	m.control.Ack = true
-	m.control.AckThrough = max(m.control.AckThrough, through)
+	m.control.AckThrough = max(m.control.AckThrough, min(through, o.FirstSeq+uint64(len(o.List))-1))
 	for i, a := range answers {
 		if a != scheduler.AnswerAccepted {
 			m.control.Rejected = append(m.control.Rejected,
