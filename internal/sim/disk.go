@@ -11,6 +11,7 @@ type disk struct {
 	terms   uint64
 	mounts  uint64 // counts crashes: a sync of an earlier process tells nobody
 	syncing bool
+	drags   bool // the next sync takes long
 }
 
 func newDisk(w *World) *disk { return &disk{w: w, first: 1, store: newStore()} }
@@ -56,7 +57,8 @@ func (d *disk) sync(done func(), failed func()) {
 
 // latency draws how long one sync takes.
 func (d *disk) latency() int64 {
-	if d.w.fault(d.w.plan.DiskSlow) {
+	if drags := d.drags; d.w.fault(d.w.plan.DiskSlow) || drags {
+		d.drags = false
 		d.w.injected(FaultDiskSlow)
 		return d.w.between(100*millisecond, 3*second)
 	}

@@ -121,7 +121,10 @@ func (w *World) inject(f Fault) bool {
 	case FaultPartition:
 		d := w.between(w.plan.TTL/2, 3*w.plan.TTL) // often for longer than its session lives
 		k.blocked = w.now + d
-		if k.conn != nil {
+		if k.conn != nil && w.chance(500_000) {
+			k.blocked = 0
+			k.conn.fade(d)
+		} else if k.conn != nil {
 			k.conn.stall(true, true, d)
 		}
 	case FaultWorkerCrash:
@@ -129,8 +132,7 @@ func (w *World) inject(f Fault) bool {
 	case FaultWorkerVanish:
 		k.crash(true)
 	case FaultWorkerPause:
-		k.pause()
-		w.after(w.stillFor(), k.resume)
+		k.freeze(w.stillFor())
 	case FaultWorkerDrain:
 		k.drain()
 	}

@@ -15,7 +15,11 @@ type handler struct {
 	killed  bool // told to let go at once
 	deaf    bool // it ignores being asked
 	stone   bool // and being killed
-	report  *report
+	endless bool // it ends only if it is asked to, or killed
+
+	startBy, deadline workercore.Time // by the worker's clock; TimeMax: none
+	stopAt, killAt    workercore.Time // by when it must have been asked, and killed; TimeMax: never
+	report            *report
 }
 
 // report is what a handler returns.
@@ -33,6 +37,11 @@ func (h *handler) begin() {
 	h.running = true
 	k.handlers[workercore.Token(h.grant.Token)] = h
 	w.oracle.started(h)
+	w.oracle.startedInTime(h)
+	h.stopAt, h.killAt = h.deadline, workercore.TimeMax
+	if t := h.grant.AttemptTimeout; t > 0 {
+		h.stopAt = min(h.stopAt, k.local().Add(workercore.Duration(t)))
+	}
 	w.note("worker %d: starts task %d, token %d, attempt %d", int64(k.id), int64(h.grant.Task), int64(h.grant.Token), int64(h.grant.Attempt))
 	traits := traitsOf(h.body)
 	if traits&traitPoison != 0 && !w.calm {
@@ -54,6 +63,10 @@ func (h *handler) begin() {
 		d += w.between(0, stoneWork)
 	}
 	h.report = h.draw(traits)
+	if h.endless = !h.stone && w.fault(p.Endless); h.endless {
+		h.beStopped()
+		return
+	}
 	k.after(d, func() { h.returns(h.report) })
 }
 
@@ -86,6 +99,9 @@ func (h *handler) draw(traits byte) *report {
 func (h *handler) stop(s *workercore.Stop) {
 	w := h.k.w
 	w.note("worker %d: stops token %d, cause %d, kill %d", int64(h.k.id), int64(h.grant.Token), int64(s.Cause), boolInt(s.Kill))
+	if !h.asked {
+		h.killAt = h.k.local().Add(workercore.Duration(w.plan.KillGrace))
+	}
 	h.asked = true
 	h.killed = h.killed || s.Kill
 	if h.stone || h.deaf && !s.Kill {

@@ -50,6 +50,7 @@ func (r *registry) open(st *stream, h *helloMessage) {
 	if h.resume != 0 {
 		c := &scheduler.ResumeSession{Session: h.resume, Incarnation: incarnation, Tokens: h.tokens, AnswersThrough: h.answers}
 		r.c.propose(scheduler.Command{Op: scheduler.OpResumeSession, Resume: c}, o.resumed)
+		r.meanwhileResumed()
 		return
 	}
 	o.propose(taken)
@@ -126,14 +127,18 @@ func (o *opening) welcome(e *entry, res *result) {
 		stop[t] = true
 	}
 	var known []session.Known
+	finished := map[scheduler.Token]bool{}
 	for i := range o.h.tokens {
 		if k := &o.h.tokens[i]; !stop[k.Token] && k.Phase != scheduler.PhaseFinished {
 			known = append(known, session.Known{Token: k.Token, Started: k.Phase == scheduler.PhaseStarted})
+		} else if k.Phase == scheduler.PhaseFinished {
+			finished[k.Token] = true
 		}
 	}
 	o.st.welcome = &downMessage{
 		kind: downWelcome, session: res.Session, newSession: o.again, version: o.h.version, stop: res.stop, size: 64 + 8*len(res.stop),
 	}
 	o.r.c.w.note("coordinator: welcomes worker %d on stream %d, session %d, attach %d", int64(o.st.conn.worker.id), int64(o.st.id), int64(res.Session), int64(res.Attach))
+	e.finished, e.openedAt = finished, o.r.c.applied
 	e.opened(o.st, o.h.version, res.Attach, known)
 }

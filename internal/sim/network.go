@@ -3,10 +3,7 @@ package sim
 import "slices"
 
 // Spans and bounds of the transport.
-const (
-	openTimeout = 5 * second
-	windowBytes = 64 << 10 // what a sender may have under way on a stream before it blocks
-)
+const openTimeout = 5 * second
 
 // network carries workers' streams. Messages of a stream arrive in order; they are lost only with their connection.
 type network struct {
@@ -34,6 +31,7 @@ type conn struct {
 	workerGone bool // the worker's side has ended
 	serverGone bool // the coordinator's side has ended
 	stalls     uint64
+	lag        int64 // how much longer than else a message takes at most, while the network is about to break
 }
 
 // dial connects a worker to the coordinator. opened runs in the worker, or failed.
@@ -86,6 +84,7 @@ func (x *conn) send(p *pipe, to *process, size int, deliver func()) {
 		w.injected(FaultDelay)
 		d += w.between(0, 2*second)
 	}
+	d += w.between(x.lag/2, x.lag)
 	p.last = max(p.last, w.now+d)
 	life := to.life
 	arrive := func() {
@@ -109,7 +108,7 @@ func (x *conn) send(p *pipe, to *process, size int, deliver func()) {
 }
 
 // full reports whether a sender has to wait.
-func (p *pipe) full() bool { return p.buffered >= windowBytes }
+func (x *conn) full(p *pipe) bool { return p.buffered >= x.n.w.plan.Window }
 
 // closeByWorker ends the connection from the worker's side: what it sent before may still arrive, or not.
 func (x *conn) closeByWorker() {
@@ -142,8 +141,7 @@ func (x *conn) closeByServer() {
 	if x.serverGone {
 		return
 	}
-	x.serverGone = true
-	x.up.lost = true
+	x.serverGone = true // what arrives until the handler returns is still read
 	if !x.workerGone {
 		x.send(&x.down, &x.worker.process, 0, func() { x.worker.streamLost(x) })
 	}
@@ -192,9 +190,24 @@ func (x *conn) stall(up, down bool, d int64) {
 	})
 }
 
+// fade lets the network get slow before it breaks, as it does when it is overloaded: answers come late, then nothing does.
+func (x *conn) fade(d int64) {
+	w := x.n.w
+	x.lag = w.between(w.plan.TTL/20, w.plan.TTL/4)
+	k, life := x.worker, x.worker.life
+	w.after(w.between(w.plan.TTL/4, w.plan.TTL), func() {
+		if w.calm || k.life != life || k.conn != x {
+			return
+		}
+		k.blocked = w.now + d
+		x.stall(true, true, d)
+	})
+}
+
 // heal ends a stall: what was held up arrives.
 func (x *conn) heal() {
 	x.stalls++
+	x.lag = 0
 	for _, p := range [...]*pipe{&x.up, &x.down} {
 		p.stalled = false
 		p.last = max(p.last, x.n.w.now)

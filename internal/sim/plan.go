@@ -39,6 +39,7 @@ type Plan struct {
 	TrailingLogs    uint64
 	EventRing       int
 	MessageLeases   int // in one Grants message, at most
+	Window          int // bytes that a sender may have under way on a stream before it blocks
 
 	DiskError, DiskSlow, DelaySpike        int
 	SlowHandler, DeafHandler, FailHandler  int
@@ -48,6 +49,8 @@ type Plan struct {
 	Heavy, Unkept, Require, Batches        int
 	LateCopy, Flood, Retries               int
 	Keys                                   int // that clients use
+	Endless                                int // of handlers: they end only if they are asked to
+	Meanwhile                              int // what else may happen happens while a session changes, see coincidences
 
 	FaultEvery int64           // time between two faults of those below, about; and
 	FaultSteps int64           // steps between two of them, whichever comes first
@@ -111,6 +114,12 @@ func drawPlan(rng *rand.Rand) Plan {
 
 		FaultEvery: r.between(50, 3000) * millisecond, FaultSteps: r.between(20, 600),
 	}
+	p.Window = 64 << 10
+	if r.IntN(2) == 0 { // senders have to wait
+		p.Window = 1 << r.between(8, 12)
+		p.MessageLeases = 1 + r.IntN(4)
+	}
+	p.Endless, p.Meanwhile = r.rate(100_000), r.rate(200_000)
 	p.Queues = []string{"default", "bulk", "mail"}[:1+r.IntN(3)]
 	p.Kinds = []string{"cpu", "io", "net"}[:1+r.IntN(3)]
 	for i := range 1 + r.IntN(5) {
@@ -120,6 +129,10 @@ func drawPlan(rng *rand.Rand) Plan {
 		p.Faults[kind] = r.rate(100)
 	}
 	p.Faults[FaultPartition] *= 3
+	if r.IntN(3) == 0 { // the coordinator stays: sessions live long enough for their workers' faults
+		p.Faults[FaultCoordinatorCrash], p.Faults[FaultCoordinatorStop], p.Faults[FaultCoordinatorPause] = 0, 0, 0
+		p.FaultSteps *= 2
+	}
 	r.special(&p)
 	p.Margin = min(2*second, p.TTL/10)
 	return p
@@ -158,6 +171,7 @@ func (r drawing) special(p *Plan) {
 		p.Faults = [faultKinds]int{}
 		p.DiskError, p.DiskSlow, p.DelaySpike, p.LostRequest, p.LostReply, p.Poison, p.LateCopy = 0, 0, 0, 0, 0, 0, 0
 		p.SlowHandler, p.DeafHandler, p.FailHandler, p.Hopeless = 0, 0, 0, 0
+		p.Endless, p.Meanwhile = 0, 0
 	} else {
 		p.Unreadable = r.rate(5_000)
 	}
@@ -171,6 +185,9 @@ func (r drawing) worker(i int, p *Plan) WorkerPlan {
 	}
 	if r.IntN(2) == 0 {
 		k.Drift = r.between(-DriftMax, DriftMax)
+		if r.IntN(2) == 0 { // as slow as leases allow for
+			k.Drift = -DriftMax
+		}
 	}
 	pools := 1 + r.IntN(2)
 	kinds := slices.Clone(p.Kinds)

@@ -25,6 +25,7 @@ type registry struct {
 	lastID  session.StreamID
 	tickAt  int64 // of the last tick
 	touched []*entry
+	sight   registrySight
 }
 
 // claim is a Hello in flight for a name: until it is applied no other process may take the name for free.
@@ -43,12 +44,15 @@ type entry struct {
 	acts        session.Actions
 	st          *stream // nil: none
 	touched     bool
+
+	finished map[scheduler.Token]bool // tokens that the last Hello named as finished
+	openedAt uint64                   // entry that the last Hello's answer came with; 0: none in this term
 }
 
 func newRegistry(c *coordinator) *registry {
 	p := &c.w.plan
 	return &registry{
-		c: c, claims: map[string]claim{},
+		c: c, claims: map[string]claim{}, sight: registrySight{sent: map[scheduler.Token]bool{}},
 		opts: session.Options{TTL: p.TTL, Heartbeat: p.TTL / 3, KillGrace: p.KillGrace},
 	}
 }
@@ -60,6 +64,7 @@ func (r *registry) newEntry(id scheduler.SessionID, name string, incarnation sch
 	e := &entry{r: r, id: id, name: name, incarnation: incarnation, m: session.New(r.opts, id, attach, r.now())}
 	i, _ := slices.BinarySearchFunc(r.entries, id, func(e *entry, id scheduler.SessionID) int { return int(e.id) - int(id) })
 	r.entries = slices.Insert(r.entries, i, e)
+	e.watchTrust()
 	return e
 }
 
@@ -108,6 +113,7 @@ func (r *registry) applied(eff *scheduler.Effects) {
 		e.perform()
 	}
 	r.touched = r.touched[:0]
+	r.meanwhileGranted(eff)
 	for _, x := range eff.Sessions {
 		if x.Kind == scheduler.SessionEnded {
 			r.ended(x.Session)
@@ -159,6 +165,8 @@ func (r *registry) tick() {
 		}
 	}
 	r.recall(now)
+	r.c.w.oracle.inAgreement(r)
+	r.c.w.oracle.dueInTime(r, gap)
 	r.c.after(tickPeriod, r.tick)
 }
 
@@ -224,6 +232,9 @@ func (e *entry) propose(cmd scheduler.Command) {
 			e.perform()
 		})
 		return
+	}
+	if cmd.Op == scheduler.OpExpireSession {
+		e.meanwhileExpired()
 	}
 	e.r.c.propose(cmd, func(res *result, err error) {
 		if err != nil {

@@ -67,7 +67,12 @@ func (st *stream) sendControl() {
 func (st *stream) load() {
 	st.loading = true
 	c := st.r.c
-	c.after(c.w.span(c.w.plan.Read), func() {
+	d := c.w.span(c.w.plan.Read)
+	if c.w.fault(c.w.plan.DiskSlow) {
+		c.w.injected(FaultDiskSlow)
+		d += c.w.between(10*millisecond, second)
+	}
+	c.after(d, func() {
 		st.loading = false
 		if st.over {
 			return
@@ -126,8 +131,10 @@ func (st *stream) sendGrants() bool {
 	case session.Send:
 		m := &downMessage{kind: downGrants, seq: seq, leases: slices.Clone(st.leases[:n]), size: bytes}
 		st.leases, st.hand = st.leases[n:], st.hand[n:]
+		st.sent = seq
 		for i := range m.leases {
 			c.w.oracle.grantSent(&m.leases[i].grant)
+			st.r.sight.sent[m.leases[i].grant.Token] = true
 		}
 		st.transmit(m)
 		return true
@@ -158,7 +165,7 @@ func (st *stream) flush() {
 			st.out = nil
 			return
 		}
-		if p.full() {
+		if st.conn.full(p) {
 			if st.since == 0 {
 				st.since = st.r.now()
 			}

@@ -66,6 +66,8 @@ type stream struct {
 	gone    bool // the handler has returned
 	goodbye bool
 
+	sent, confirmed uint64 // the last Grants message sent, and confirmed
+
 	arrivals []arrival
 	admits   bool // the admit loop is about to run
 
@@ -116,6 +118,7 @@ func (st *stream) broke() {
 // finish tells the session that the stream is over.
 func (st *stream) finish() {
 	st.gone = true
+	st.conn.up.lost = true
 	st.r.streams = slices.DeleteFunc(st.r.streams, func(o *stream) bool { return o == st })
 	if st.e != nil {
 		st.r.c.w.step()
@@ -156,12 +159,12 @@ func (st *stream) watch(now, gap int64) {
 // receive takes one message.
 func (st *stream) receive(u *upMessage) {
 	c := st.r.c
-	if st.over {
+	if st.gone {
 		return
 	}
 	c.w.step()
 	if u.hello != nil {
-		if st.begun == 0 {
+		if st.begun == 0 || st.over {
 			st.end()
 			return
 		}
@@ -171,10 +174,14 @@ func (st *stream) receive(u *upMessage) {
 	}
 	e, now := st.e, st.r.now()
 	if e == nil {
+		if st.over {
+			return
+		}
 		c.w.fail(InvOutcomes, "worker %d speaks before it is welcomed on stream %d", st.conn.worker.id, st.id)
 		return
 	}
 	if e.m.Received(now, st.id, u.m.ReceivedThrough, &e.acts) && !st.goodbye {
+		st.confirmed = max(st.confirmed, u.m.ReceivedThrough)
 		st.take(e, now, u)
 	}
 	e.perform()

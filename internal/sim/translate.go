@@ -21,6 +21,7 @@ func (k *worker) translate(m *workercore.Message) *upMessage {
 	case workercore.Recalled:
 		u.tokens = numbers(m.Recalled)
 		k.w.oracle.saidRecalled(k, m.Recalled)
+		k.saidGivenUp(m.Recalled)
 	case workercore.Outcomes:
 		o := &scheduler.Outcomes{FirstSeq: m.FirstSeq, AnswersThrough: m.AnswersThrough, List: make([]scheduler.Outcome, len(m.Outcomes))}
 		for i := range m.Outcomes {
@@ -28,6 +29,7 @@ func (k *worker) translate(m *workercore.Message) *upMessage {
 			u.size += 32 + m.Outcomes[i].Size
 		}
 		k.w.oracle.reported(k, o)
+		k.saidEnded(m.Outcomes)
 		u.outcomes = o
 	}
 	u.size += 8 * len(u.tokens)

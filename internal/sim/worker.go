@@ -29,7 +29,7 @@ type worker struct {
 	wakeAt   int64        // true time of the wake that is to come; 0: none is
 	draining bool
 	handlers map[workercore.Token]*handler
-	known    map[workercore.Token]bool // tokens received, for the oracle
+	sight    workerSight
 }
 
 func newWorker(w *World, id int, plan *WorkerPlan) *worker {
@@ -42,7 +42,7 @@ func (k *worker) boot() {
 	k.start()
 	*k = worker{
 		process: k.process, id: k.id, plan: k.plan, drift: k.plan.Drift, bornAt: w.now, blocked: k.blocked,
-		handlers: map[workercore.Token]*handler{}, known: map[workercore.Token]bool{},
+		handlers: map[workercore.Token]*handler{},
 	}
 	binary.BigEndian.PutUint64(k.incarnation[:], uint64(k.id+1))
 	binary.BigEndian.PutUint64(k.incarnation[8:], k.life)
@@ -116,6 +116,7 @@ func (k *worker) connect() {
 
 func (k *worker) opened(x *conn) {
 	k.conn, k.version, k.sent, k.unsent = x, k.plan.Version, 0, nil
+	k.sight.streamBegins()
 	k.w.step()
 	k.core.Connected(k.local())
 	k.settleSoon()
@@ -180,7 +181,7 @@ func (k *worker) message(x *conn, m *downMessage) {
 		for _, r := range m.rejected {
 			rejected = append(rejected, workercore.Rejection{Seq: r.Seq, Token: workercore.Token(r.Token), Gone: r.Answer == scheduler.AnswerGone})
 		}
-		k.core.Answers(now, m.through, rejected, &k.act)
+		k.answers(now, m.through, rejected)
 	case downGrants:
 		k.grants(now, m)
 	}
@@ -194,15 +195,25 @@ func (k *worker) grants(now workercore.Time, m *downMessage) {
 		l := &m.leases[i]
 		g := &l.grant
 		k.w.oracle.received(k, g)
+		delete(k.sight.gaveUp, workercore.Token(g.Token))
 		leases[i] = workercore.Lease{
 			Token: workercore.Token(g.Token), Task: workercore.TaskID(g.Task), Pool: g.Pool, Weight: uint32(g.Weight),
 			AttemptTimeout: workercore.Duration(g.AttemptTimeout), DeadlineIn: bound(l.deadlineIn), StartWithin: bound(l.within),
-			Body: &handler{k: k, grant: *g, body: l.body},
+			Body: &handler{k: k, grant: *g, body: l.body, startBy: boundAt(now, l.within), deadline: boundAt(now, l.deadlineIn)},
 		}
 	}
 	k.w.note("worker %d: grants %d, %d leases from token %d", int64(k.id), int64(m.seq), int64(len(m.leases)), int64(m.leases[0].grant.Token))
 	k.core.Grants(now, m.seq, leases, &k.act)
+	k.sight.grantsCame(now, m.seq)
 	k.w.oracle.room(k)
+}
+
+// boundAt is when a time that is left ends by the worker's clock.
+func boundAt(now workercore.Time, d int64) workercore.Time {
+	if d < 0 {
+		return workercore.TimeMax
+	}
+	return now.Add(bound(d))
 }
 
 // bound translates a time that is left: none is 0, and none left at least 1.
@@ -257,6 +268,7 @@ func (k *worker) settle() {
 		return
 	}
 	k.w.oracle.settled(k)
+	k.w.oracle.inTime(k, next)
 	k.wakeFor(next)
 }
 
@@ -291,7 +303,7 @@ func (k *worker) flush() {
 	}
 	p := &x.up
 	for len(k.unsent) > 0 {
-		if p.full() {
+		if x.full(p) {
 			p.room = func() {
 				p.room = nil
 				k.w.after(0, func() {
@@ -306,6 +318,7 @@ func (k *worker) flush() {
 		k.unsent = k.unsent[1:]
 		x.send(p, &k.w.coord.process, u.size, func() { x.st.receive(u) })
 		k.sent++
+		k.sight.spoke(&u.m)
 		k.settleSoon()
 	}
 }
