@@ -1,6 +1,9 @@
 package sim
 
-import "github.com/yardmaster/yardmaster/internal/scheduler"
+import (
+	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"github.com/yardmaster/yardmaster/internal/workercore"
+)
 
 // What loves to go wrong together. Each of these happens now and then, as the plan has it, while a session changes: the
 // entry that says so is slow to become durable, and meanwhile the world goes on.
@@ -9,9 +12,10 @@ import "github.com/yardmaster/yardmaster/internal/scheduler"
 func (k *worker) freeze(d int64) {
 	w := k.w
 	first := int64(0)
-	if k.conn != nil && w.chance(500_000) {
+	if k.conn != nil && w.chance(500_000) { // and for longer than its session lives
+		d = max(d, w.plan.TTL+w.between(0, w.plan.TTL/2))
+		first = w.between(0, w.plan.TTL*2/3)
 		k.conn.stall(true, false, d)
-		first = w.between(0, min(d, w.plan.TTL/2))
 	}
 	k.after(first, func() {
 		if w.calm {
@@ -25,13 +29,13 @@ func (k *worker) freeze(d int64) {
 // meanwhileExpired: a session's end is proposed, and its worker is there again: what it had sent arrives, it goes on.
 func (e *entry) meanwhileExpired() {
 	w := e.r.c.w
-	if e.st == nil || !w.fault(w.plan.Meanwhile) {
+	if e.st == nil || !w.fault(3*w.plan.Meanwhile) {
 		return
 	}
 	w.disk.drags = true
 	x, k := e.st.conn, e.st.conn.worker
 	w.after(w.between(0, millisecond), x.heal)
-	w.after(w.between(0, 2*w.plan.Latency.Most), func() {
+	w.after(millisecond+w.between(0, 4*w.plan.Latency.Most), func() {
 		k.blocked = 0
 		k.resume()
 	})
@@ -67,8 +71,11 @@ func (r *registry) meanwhileGranted(eff *scheduler.Effects) {
 // beStopped has somebody cancel a task whose handler doesn't end by itself, once: after that it is the cluster's to see
 // that it ends.
 func (h *handler) beStopped() {
-	w, id := h.k.w, h.grant.Task
+	k, w, id := h.k, h.k.w, h.grant.Task
 	w.after(w.between(0, 10*second), func() {
+		if k.handlers[workercore.Token(h.grant.Token)] == h && k.conn != nil && w.fault(3*w.plan.Meanwhile) {
+			k.conn.cut()
+		}
 		w.clients[0].until(scheduler.Command{Op: scheduler.OpCancel, Cancel: &scheduler.Cancel{IDs: []scheduler.TaskID{id}}})
 	})
 }

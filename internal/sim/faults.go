@@ -93,6 +93,9 @@ func (w *World) anyFault() {
 // inject carries out a fault. False: there is nothing for it to strike.
 func (w *World) inject(f Fault) bool {
 	k := w.workers[w.intn(len(w.workers))]
+	if other := w.workers[w.intn(len(w.workers))]; len(other.handlers) > len(k.handlers) {
+		k = other // who works is worth more
+	}
 	c := w.coord
 	if !w.strikes(f, k) {
 		return false
@@ -152,6 +155,8 @@ func (w *World) strikes(f Fault, k *worker) bool {
 		return k.up && k.conn != nil
 	case FaultWorkerCrash, FaultWorkerVanish:
 		return k.up
+	case FaultPartition:
+		return k.blocked <= w.now
 	case FaultWorkerPause, FaultWorkerDrain:
 		return k.up && !k.paused && !k.draining
 	}

@@ -126,7 +126,11 @@ func (h *handler) returns(r *report) {
 	k := h.k
 	delete(k.handlers, workercore.Token(h.grant.Token))
 	k.w.step()
-	k.core.Finished(k.local(), workercore.Token(h.grant.Token), workercore.Report{Kind: r.kind, Size: len(r.detail), Ran: 1, Body: r})
+	size := len(r.detail)
+	if k.w.chance(k.w.plan.Large) { // so that outcomes that are sent again don't go into one message
+		size = workercore.OutcomesBytesMax / 2
+	}
+	k.core.Finished(k.local(), workercore.Token(h.grant.Token), workercore.Report{Kind: r.kind, Size: size, Ran: 1, Body: r})
 	k.settleSoon()
 }
 

@@ -18,6 +18,7 @@ type pipe struct {
 	stalled  bool     // nothing arrives: the network is cut without a word, or the other side's machine is gone
 	held     []func() // what has come to a stalled pipe's end
 	lost     bool     // nothing arrives any more
+	lag      int64    // how much longer than else a message takes at most, while the network is about to break
 	room     func()   // called when something was read; nil: nobody waits
 }
 
@@ -31,7 +32,6 @@ type conn struct {
 	workerGone bool // the worker's side has ended
 	serverGone bool // the coordinator's side has ended
 	stalls     uint64
-	lag        int64 // how much longer than else a message takes at most, while the network is about to break
 }
 
 // dial connects a worker to the coordinator. opened runs in the worker, or failed.
@@ -84,7 +84,7 @@ func (x *conn) send(p *pipe, to *process, size int, deliver func()) {
 		w.injected(FaultDelay)
 		d += w.between(0, 2*second)
 	}
-	d += w.between(x.lag/2, x.lag)
+	d += w.between(0, p.lag)
 	p.last = max(p.last, w.now+d)
 	life := to.life
 	arrive := func() {
@@ -193,7 +193,10 @@ func (x *conn) stall(up, down bool, d int64) {
 // fade lets the network get slow before it breaks, as it does when it is overloaded: answers come late, then nothing does.
 func (x *conn) fade(d int64) {
 	w := x.n.w
-	x.lag = w.between(w.plan.TTL/20, w.plan.TTL/4)
+	x.down.lag = w.between(w.plan.TTL/20, w.plan.TTL/4)
+	if w.chance(300_000) {
+		x.up.lag = x.down.lag
+	}
 	k, life := x.worker, x.worker.life
 	w.after(w.between(w.plan.TTL/4, w.plan.TTL), func() {
 		if w.calm || k.life != life || k.conn != x {
@@ -207,9 +210,8 @@ func (x *conn) fade(d int64) {
 // heal ends a stall: what was held up arrives.
 func (x *conn) heal() {
 	x.stalls++
-	x.lag = 0
 	for _, p := range [...]*pipe{&x.up, &x.down} {
-		p.stalled = false
+		p.stalled, p.lag = false, 0
 		p.last = max(p.last, x.n.w.now)
 		held := p.held
 		p.held = nil

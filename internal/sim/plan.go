@@ -49,6 +49,7 @@ type Plan struct {
 	Heavy, Unkept, Require, Batches        int
 	LateCopy, Flood, Retries               int
 	Keys                                   int // that clients use
+	Large                                  int // of results: two fill a message
 	Endless                                int // of handlers: they end only if they are asked to
 	Meanwhile                              int // what else may happen happens while a session changes, see coincidences
 
@@ -116,10 +117,10 @@ func drawPlan(rng *rand.Rand) Plan {
 	}
 	p.Window = 64 << 10
 	if r.IntN(2) == 0 { // senders have to wait
-		p.Window = 1 << r.between(8, 12)
+		p.Window = 1 << r.between(7, 11)
 		p.MessageLeases = 1 + r.IntN(4)
 	}
-	p.Endless, p.Meanwhile = r.rate(100_000), r.rate(200_000)
+	p.Endless, p.Meanwhile, p.Large = r.rate(100_000), r.rate(200_000), r.rate(300_000)
 	p.Queues = []string{"default", "bulk", "mail"}[:1+r.IntN(3)]
 	p.Kinds = []string{"cpu", "io", "net"}[:1+r.IntN(3)]
 	for i := range 1 + r.IntN(5) {
@@ -140,7 +141,7 @@ func drawPlan(rng *rand.Rand) Plan {
 
 // special makes some worlds such that more of a kind happens than elsewhere.
 func (r drawing) special(p *Plan) {
-	if r.IntN(4) == 0 { // long work: handlers run longer than sessions live
+	if r.IntN(3) == 0 { // long work: handlers run longer than sessions live
 		p.Work = r.span(second, 2*p.TTL)
 		p.Think = r.span(50*millisecond, second)
 		p.Backlog = int(r.between(5, 30))
@@ -183,7 +184,7 @@ func (r drawing) worker(i int, p *Plan) WorkerPlan {
 	if r.IntN(6) == 0 {
 		k.Version = 1
 	}
-	if r.IntN(2) == 0 {
+	if r.IntN(3) > 0 {
 		k.Drift = r.between(-DriftMax, DriftMax)
 		if r.IntN(2) == 0 { // as slow as leases allow for
 			k.Drift = -DriftMax

@@ -7,29 +7,33 @@ import (
 
 // workerSight is what the oracle has seen of a worker's process.
 type workerSight struct {
-	told      map[scheduler.SessionID]int // outcomes whose answers its core was told of
-	ended     map[workercore.Token]bool   // tokens whose ends it has reported
-	gaveUp    map[workercore.Token]bool   // tokens that it has given up, until they are granted again
-	received  uint64                      // on its stream: Grants
-	confirmBy workercore.Time             // by when the last are to be confirmed; 0: there are none
-	goodbye   bool                        // it has said so on its stream
+	told    map[scheduler.SessionID]int // outcomes whose answers its core was told of
+	ended   map[workercore.Token]bool   // tokens whose ends it has reported
+	gaveUp  map[workercore.Token]bool   // tokens that it has given up, until they are granted again
+	grants  []receiptDue                // messages that came on its stream and aren't confirmed, in order
+	goodbye bool                        // it has said so on its stream
 }
 
-func (s *workerSight) streamBegins() { s.received, s.confirmBy, s.goodbye = 0, 0, false }
+// receiptDue is by when a Grants message is to be confirmed.
+type receiptDue struct {
+	seq uint64
+	by  workercore.Time
+}
+
+func (s *workerSight) streamBegins() { s.grants, s.goodbye = s.grants[:0], false }
 
 func (s *workerSight) grantsCame(now workercore.Time, seq uint64) {
-	s.received = seq
-	if s.confirmBy == 0 {
-		s.confirmBy = now.Add(workercore.ConfirmAfter)
-	}
+	s.grants = append(s.grants, receiptDue{seq, now.Add(workercore.ConfirmAfter)})
 }
 
 // spoke notes what a worker has sent.
 func (s *workerSight) spoke(m *workercore.Message) {
 	s.goodbye = s.goodbye || m.Kind == workercore.Goodbye
-	if m.Kind != workercore.Hello && m.ReceivedThrough >= s.received {
-		s.confirmBy = 0
+	n := 0
+	for n < len(s.grants) && m.Kind != workercore.Hello && s.grants[n].seq <= m.ReceivedThrough {
+		n++
 	}
+	s.grants = append(s.grants[:0], s.grants[n:]...)
 }
 
 // answers hands answers to the core, and holds what it makes of them against what was answered (6): the worker is told of
@@ -128,7 +132,10 @@ func (o *oracle) inTime(k *worker, next workercore.Time) {
 		}
 	}
 	s := &k.sight
-	if due := s.confirmBy; due != 0 && k.conn != nil && len(k.unsent) == 0 && k.sent == 0 && !s.goodbye && k.core.Counts().Live && (due <= now || due < next) {
-		o.fail(InvLiveness, "worker %d was to confirm grants through %d at %d; it is %d and comes again at %d", k.id, s.received, due, now, next)
+	if len(s.grants) == 0 || k.conn == nil || len(k.unsent) > 0 || k.sent > 0 || s.goodbye || !k.core.Counts().Live {
+		return
+	}
+	if x := s.grants[0]; x.by <= now || x.by < next {
+		o.fail(InvLiveness, "worker %d was to confirm grants %d by %d; it is %d and comes again at %d", k.id, x.seq, x.by, now, next)
 	}
 }
