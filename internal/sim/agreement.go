@@ -78,8 +78,29 @@ func (o *oracle) agrees(e *entry, info *scheduler.SessionInfo) {
 		o.fail(InvLiveness, "the machine of session %d knows %d leases, there are %d", e.id, e.m.Leases(), info.Leases)
 	case st == nil && e.m.Stream() == 0 && unsent != 0:
 		o.fail(InvLiveness, "token %d was never sent, and stands at session %d, which has no stream", unsent, e.id)
+	case st != nil && e.m.NeedTimeouts():
+		o.fail(InvLiveness, "session %d has leases whose attempt timeouts its machine doesn't know", e.id)
 	case listens && !info.Attached && !info.Draining && !info.Superseded:
 		o.fail(InvLiveness, "session %d has confirmed all on stream %d, and is given no work", e.id, st.id)
+	}
+}
+
+// dueSlack is how much later than due anything may come: slow syncs, one after the other.
+const dueSlack = 8 * second
+
+// welcomeMost is how long it may take, in a calm world, until every worker is connected.
+const welcomeMost = 90 * second
+
+// allWelcome (16): once the world is calm every worker that runs gets its session.
+func (o *oracle) allWelcome(r *registry) {
+	if !o.w.calm || o.w.now-o.w.since < welcomeMost || !r.c.leading {
+		return
+	}
+	for _, k := range o.w.workers {
+		if k.up && !k.draining && k.w.now-k.bornAt > welcomeMost && !k.core.Counts().Live {
+			o.fail(InvLiveness, "worker %d isn't welcomed, %d s after the faults stopped", k.id, (o.w.now-o.w.since)/second)
+			return
+		}
 	}
 }
 
@@ -101,7 +122,7 @@ func (o *oracle) dueInTime(r *registry, gap int64) {
 			continue
 		}
 		left := max(0, int64(t.notBefore-s.at))
-		if late := o.w.now - s.applied - left - left/9; late > backstopSlack {
+		if late := o.w.now - s.applied - left - left/9; late > dueSlack {
 			o.fail(InvLiveness, "task %d waits for its time, which came %d ms ago", t.id, late/millisecond)
 			return
 		}

@@ -29,7 +29,7 @@ func (k *worker) freeze(d int64) {
 // meanwhileExpired: a session's end is proposed, and its worker is there again: what it had sent arrives, it goes on.
 func (e *entry) meanwhileExpired() {
 	w := e.r.c.w
-	if e.st == nil || !w.fault(3*w.plan.Meanwhile) {
+	if e.st == nil || !w.fault(6*w.plan.Meanwhile) {
 		return
 	}
 	w.disk.drags = true
@@ -59,13 +59,27 @@ func (r *registry) meanwhileGranted(eff *scheduler.Effects) {
 			continue
 		}
 		cmd := scheduler.Command{Op: scheduler.OpCancel, Cancel: &scheduler.Cancel{IDs: []scheduler.TaskID{g.Task}, Force: w.chance(500_000)}}
-		if w.chance(100_000) {
+		if w.chance(50_000) {
 			cmd = scheduler.Command{Op: scheduler.OpPauseQueue, Queue: &scheduler.QueueCommand{Name: g.Queue}}
 		}
-		c.after(w.between(0, w.plan.Read.Most+millisecond), func() {
+		c.after(w.between(0, w.plan.Read.Most+10*millisecond), func() {
 			c.do(cmd, func(func()) {}, func(*result, error) {})
 		})
 	}
+}
+
+// meanwhileReported: outcomes are proposed, and their stream breaks before the answer has come: they are sent again.
+func (e *entry) meanwhileReported() {
+	w, st := e.r.c.w, e.st
+	if st == nil || !w.fault(w.plan.Meanwhile/4) {
+		return
+	}
+	w.disk.drags = true
+	w.after(w.between(0, second), func() {
+		if !st.over && !w.calm {
+			st.conn.cut()
+		}
+	})
 }
 
 // beStopped has somebody cancel a task whose handler doesn't end by itself, once: after that it is the cluster's to see

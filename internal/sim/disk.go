@@ -87,4 +87,7 @@ func (d *disk) cut(through uint64) {
 	if keep := d.w.plan.TrailingLogs; through > keep {
 		d.first = max(d.first, through-keep+1)
 	}
+	if d.first > d.store.index+1 { // (14)
+		d.w.fail(InvReplay, "the log is cut to entry %d, and the checkpoint holds what was done through %d", d.first, d.store.index)
+	}
 }

@@ -173,7 +173,7 @@ func (w *World) stillFor() int64 {
 
 // becalm ends the faults and heals all that is broken.
 func (w *World) becalm() {
-	w.calm = true
+	w.calm, w.since = true, w.now
 	w.note("the world is calm")
 	w.coord.resume()
 	for _, k := range w.workers {

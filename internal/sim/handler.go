@@ -63,7 +63,11 @@ func (h *handler) begin() {
 		d += w.between(0, stoneWork)
 	}
 	h.report = h.draw(traits)
-	if h.endless = !h.stone && w.fault(p.Endless); h.endless {
+	endless := p.Endless
+	if h.grant.AttemptTimeout == 0 {
+		endless *= 3
+	}
+	if h.endless = !h.stone && w.fault(endless); h.endless {
 		h.beStopped()
 		return
 	}
@@ -128,7 +132,7 @@ func (h *handler) returns(r *report) {
 	k.w.step()
 	size := len(r.detail)
 	if k.w.chance(k.w.plan.Large) { // so that outcomes that are sent again don't go into one message
-		size = workercore.OutcomesBytesMax / 2
+		size = workercore.OutcomesBytesMax * 2 / 3
 	}
 	k.core.Finished(k.local(), workercore.Token(h.grant.Token), workercore.Report{Kind: r.kind, Size: size, Ran: 1, Body: r})
 	k.settleSoon()

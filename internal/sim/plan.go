@@ -49,7 +49,7 @@ type Plan struct {
 	Heavy, Unkept, Require, Batches        int
 	LateCopy, Flood, Retries               int
 	Keys                                   int // that clients use
-	Large                                  int // of results: two fill a message
+	Large                                  int // of results: two don't go into one message
 	Endless                                int // of handlers: they end only if they are asked to
 	Meanwhile                              int // what else may happen happens while a session changes, see coincidences
 
@@ -120,7 +120,7 @@ func drawPlan(rng *rand.Rand) Plan {
 		p.Window = 1 << r.between(7, 11)
 		p.MessageLeases = 1 + r.IntN(4)
 	}
-	p.Endless, p.Meanwhile, p.Large = r.rate(100_000), r.rate(200_000), r.rate(300_000)
+	p.Endless, p.Meanwhile, p.Large = r.rate(100_000), r.rate(200_000), r.rate(500_000)
 	p.Queues = []string{"default", "bulk", "mail"}[:1+r.IntN(3)]
 	p.Kinds = []string{"cpu", "io", "net"}[:1+r.IntN(3)]
 	for i := range 1 + r.IntN(5) {

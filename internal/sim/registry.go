@@ -167,6 +167,7 @@ func (r *registry) tick() {
 	r.recall(now)
 	r.c.w.oracle.inAgreement(r)
 	r.c.w.oracle.dueInTime(r, gap)
+	r.c.w.oracle.allWelcome(r)
 	r.c.after(tickPeriod, r.tick)
 }
 
@@ -223,6 +224,7 @@ func (e *entry) perform() {
 func (e *entry) propose(cmd scheduler.Command) {
 	if o := cmd.Outcomes; o != nil {
 		from := e.m.Stream()
+		e.meanwhileReported()
 		e.r.c.propose(cmd, func(res *result, err error) {
 			if err != nil {
 				e.failed()

@@ -71,6 +71,8 @@ func (st *stream) load() {
 	if c.w.fault(c.w.plan.DiskSlow) {
 		c.w.injected(FaultDiskSlow)
 		d += c.w.between(10*millisecond, second)
+	} else if c.w.fault(c.w.plan.Meanwhile) {
+		d += c.w.between(0, 50*millisecond)
 	}
 	c.after(d, func() {
 		st.loading = false

@@ -23,6 +23,7 @@ type World struct {
 	todo  agenda
 	steps int // events that reached a real type
 	calm  bool
+	since int64 // when it became calm
 	trace trace
 
 	coord    *coordinator
