@@ -18,6 +18,10 @@
 //	disk, store  log and checkpoints: what survives a crash
 //	network      ordered streams that are slow, stalled, one-way or cut
 //	client, verbs, watcher                                                           client
+//	coincidences what loves to go wrong together: slow entries while sessions change
+//
+// What the oracle sees of the shells beside the core's steps stands in workerview, workersight (a worker keeps its times, and is
+// told of what was refused) and agreement (machines and the core agree whenever nothing is under way; trust, in true time).
 //
 // # A run
 //

@@ -36,17 +36,20 @@ func (s *workerSight) spoke(m *workercore.Message) {
 	s.grants = append(s.grants[:0], s.grants[n:]...)
 }
 
-// answers hands answers to the core, and holds what it makes of them against what was answered (6): the worker is told of
-// every outcome that wasn't accepted, and of no other.
+// answers hands answers to the core, and holds what it makes of them against what was answered.
 func (k *worker) answers(now workercore.Time, through uint64, rejected []workercore.Rejection) {
-	s, id := &k.sight, scheduler.SessionID(k.core.Counts().Session)
+	id := scheduler.SessionID(k.core.Counts().Session)
 	before, from := k.core.Counts().Unanswered, len(k.act.Fenced)
 	k.core.Answers(now, through, rejected, &k.act)
-	n, fenced := before-k.core.Counts().Unanswered, k.act.Fenced[from:]
-	session := k.w.oracle.sessions[id]
-	if session == nil {
-		return
+	if k.w.oracle.sessions[id] != nil {
+		k.w.oracle.tells(k, id, before-k.core.Counts().Unanswered, k.act.Fenced[from:])
 	}
+}
+
+// tells (6): a worker whose core has learnt of the answers to n more outcomes is told of each that wasn't accepted, and of no
+// other.
+func (o *oracle) tells(k *worker, id scheduler.SessionID, n int, fenced []workercore.Fenced) {
+	s, session := &k.sight, o.sessions[id]
 	if s.told == nil {
 		s.told = map[scheduler.SessionID]int{}
 	}
@@ -61,13 +64,13 @@ func (k *worker) answers(now workercore.Time, through uint64, rejected []workerc
 			continue
 		}
 		if len(fenced) == 0 || fenced[0].Token != workercore.Token(a.token) || fenced[0].Gone != (a.answer == scheduler.AnswerGone) {
-			k.w.fail(InvOutcomes, "worker %d isn't told that outcome %d of session %d, token %d, was answered with %d", k.id, seq+1, id, a.token, a.answer)
+			o.fail(InvOutcomes, "worker %d isn't told that outcome %d of session %d, token %d, was answered with %d", k.id, seq+1, id, a.token, a.answer)
 			return
 		}
 		fenced = fenced[1:]
 	}
 	if len(fenced) > 0 {
-		k.w.fail(InvOutcomes, "worker %d is told that token %d was refused, and it was accepted", k.id, fenced[0].Token)
+		o.fail(InvOutcomes, "worker %d is told that token %d was refused, and it was accepted", k.id, fenced[0].Token)
 	}
 }
 
