@@ -107,8 +107,8 @@ func (o *oracle) allWelcome(r *registry) {
 // looksBetween is how many ticks of the registry go by between two looks at what is due.
 const looksBetween = 4
 
-// dueInTime (16): what waits for its time doesn't wait much longer, whether or not anything else happens. gap: the process
-// stood still.
+// dueInTime (16): what waits for its time doesn't wait much longer, whether or not anything else happens: the core asks to be
+// called by then, and is. gap: the process stood still.
 func (o *oracle) dueInTime(r *registry, gap int64) {
 	s, c := &r.sight, r.c
 	if now := c.state.Now(); now != s.at || gap > 0 || !c.leading || c.stopping || c.gate {
@@ -120,6 +120,10 @@ func (o *oracle) dueInTime(r *registry, gap int64) {
 	for _, t := range o.tasks {
 		if t.state != lifeScheduled {
 			continue
+		}
+		if info, ok := c.state.Task(t.id); ok && c.leading && info.State == scheduler.Scheduled && !c.more && (c.deadline == 0 || c.deadline > info.Due) {
+			o.fail(InvLiveness, "task %d waits for its time, %d, and the core asks to be called at %d", t.id, info.Due, c.deadline)
+			return
 		}
 		left := max(0, int64(t.notBefore-s.at))
 		if late := o.w.now - s.applied - left - left/9; late > dueSlack {
