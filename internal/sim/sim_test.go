@@ -15,6 +15,8 @@ var regressions = []struct {
 	{217, "a session that was heard right after a stall of the coordinator lived for the gap and a TTL"},
 	{284, "likewise"},
 	{1704, "a worker that lost its stream told its core of messages sent on it"},
+	{255, "a back-stop that a Resume overtakes comes 10 s later"},
+	{2218, "and twice in a row"},
 	{45, "a client numbered requests beyond its window"},
 }
 

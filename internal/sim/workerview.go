@@ -180,8 +180,8 @@ func (o *oracle) stoodStill(d int64) {
 }
 
 // backstopSlack is how much later than due the back-stop may come: a tick, a slow disk; and one that a Resume overtakes is
-// proposed again 10 s later.
-const backstopSlack = 18 * second
+// proposed again 10 s later, which may happen twice in a row.
+const backstopSlack = 28 * second
 
 // backstopKept (9): an attempt that this leader heard the start of doesn't outlast its timeout, the grace and two heartbeats
 // by more than the slack, whatever its worker does.
