@@ -27,7 +27,7 @@ func (o *oracle) charge(t *taskRecord, ev *scheduler.Event) {
 		default:
 			o.fail(InvAttempts, "task %d is charged with the loss of session %d, and token %d hadn't started", t.id, ev.Session, ev.Token)
 		}
-	case scheduler.CauseUndeliverable:
+	case scheduler.CauseUndeliverable, scheduler.CauseUnreadable:
 	default:
 		t.attempts++
 	}
@@ -63,7 +63,7 @@ func (o *oracle) goesOn(t *taskRecord) {
 
 // diesRightly (9): a task dies only of its last attempt or loss, or because its handler or the lost grants say so.
 func (o *oracle) diesRightly(t *taskRecord, ev *scheduler.Event, e *scheduler.Effects, b *scheduler.Batch) {
-	if t.spent() || ev.Cause == scheduler.CauseUndeliverable {
+	if t.spent() || ev.Cause == scheduler.CauseUndeliverable || ev.Cause == scheduler.CauseUnreadable { // whether it is one of these is looked at where it ends
 		return
 	}
 	if o.ends < len(e.Finished) {

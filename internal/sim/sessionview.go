@@ -204,6 +204,11 @@ func (o *oracle) proposed(s *sessionRecord, c *scheduler.Command, r *scheduler.R
 	for _, token := range c.Session.Over {
 		o.giveBack(s, token)
 	}
+	if c.Op == scheduler.OpUnreadable {
+		for _, token := range c.Session.Tokens {
+			o.giveBack(s, token)
+		}
+	}
 }
 
 // slotsBack notes that a worker's first word on a token is its outcome.
