@@ -38,14 +38,15 @@ type oracle struct {
 	alive       []*taskRecord // that the core holds
 	shadow      *shadow       // nil: none runs
 
-	resumed []*sessionRecord // of the step under way
-	unnamed []*leaseRecord   // likewise: live, unknown to their resumed worker, and not granted again
-	endings []*leaseRecord   // likewise: leases that it ended
-	open    []*taskRecord    // of the step under way: FAILED, and their state is still to be seen
-	granted []*taskRecord    // of the step under way
-	ends    int              // of the step under way: Finished that an event has told of
-	staged  int              // likewise: Staged
-	leased  int              // likewise: Grants
+	resumed []*sessionRecord        // of the step under way
+	again   map[scheduler.Token]int // likewise: grants of a token again that Resumes have accounted for
+	unnamed []*leaseRecord          // likewise: live, unknown to their resumed worker, and not granted again
+	endings []*leaseRecord          // likewise: leases that it ended
+	open    []*taskRecord           // of the step under way: FAILED, and their state is still to be seen
+	granted []*taskRecord           // of the step under way
+	ends    int                     // of the step under way: Finished that an event has told of
+	staged  int                     // likewise: Staged
+	leased  int                     // likewise: Grants
 }
 
 // snapshot is what the state was at an index.
@@ -150,7 +151,7 @@ type requestRecord struct {
 func newOracle(w *World) *oracle {
 	return &oracle{
 		w: w, leases: map[scheduler.Token]*leaseRecord{}, sessions: map[scheduler.SessionID]*sessionRecord{},
-		queues: map[string]*queueRecord{}, holders: map[scheduler.Token]*sessionRecord{},
+		queues: map[string]*queueRecord{}, holders: map[scheduler.Token]*sessionRecord{}, again: map[scheduler.Token]int{},
 		keys: map[scheduler.Hash128]keyRecord{}, requests: map[requestKey]requestRecord{},
 	}
 }

@@ -50,6 +50,7 @@ func (o *oracle) giveBack(s *sessionRecord, token scheduler.Token) {
 // what sessions and queues are after the last one is what they are granted by.
 func (o *oracle) commanded(e *scheduler.Effects, b *scheduler.Batch) {
 	o.resumed = o.resumed[:0]
+	clear(o.again)
 	for i := range b.Commands {
 		c, r := &b.Commands[i], &e.Replies[i]
 		switch {
@@ -165,8 +166,11 @@ func (o *oracle) resumes(c *scheduler.ResumeSession, r *scheduler.Reply, e *sche
 		o.adopts(s, &c.Tokens[i])
 	}
 	for _, token := range s.tokens() {
-		again := slices.ContainsFunc(e.Grants, func(g scheduler.Grant) bool { return g.Again && g.Token == token })
-		if named[token] || again {
+		if named[token] {
+			continue
+		}
+		if o.again[token] < grantedAgain(e, token) { // an earlier Resume of this step may have had it granted too
+			o.again[token]++
 			continue
 		}
 		o.giveBack(s, token)
@@ -174,6 +178,16 @@ func (o *oracle) resumes(c *scheduler.ResumeSession, r *scheduler.Reply, e *sche
 			o.unnamed = append(o.unnamed, l)
 		}
 	}
+}
+
+// grantedAgain counts the grants of a step that repeat a lease.
+func grantedAgain(e *scheduler.Effects, token scheduler.Token) (n int) {
+	for i := range e.Grants {
+		if e.Grants[i].Again && e.Grants[i].Token == token {
+			n++
+		}
+	}
+	return n
 }
 
 // tokens are those that occupy slots, in order.
