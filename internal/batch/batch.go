@@ -89,6 +89,8 @@ func Rows(c *scheduler.Command) int {
 		n = len(c.Forget.Items)
 	case scheduler.OpDelete:
 		n = 2 * len(c.Delete.Items)
+	case scheduler.OpExpireSession, scheduler.OpCloseSession:
+		n = 1 // another session may have its name back
 	case scheduler.OpOpenSession:
 		n = len(c.Open.Tokens)
 	case scheduler.OpResumeSession:

@@ -74,19 +74,28 @@ func (o *opening) propose(taken bool) {
 	o.r.engine.Propose(scheduler.Command{Op: scheduler.OpOpenSession, Open: c}, o.opened)
 }
 
-// settle ends the claim. False: the term is over, and with it whatever was answered.
-func (o *opening) settle(err error) bool {
+// unclaim ends the claim, at the very end: once the session's stream is known to be live, or the Hello has failed.
+func (o *opening) unclaim() {
 	name := o.h.worker.Name
 	o.r.mu.Lock()
-	current := o.r.leading && o.r.term == o.term
-	if c, ok := o.r.claims[name]; ok && current && c.incarnation == o.h.worker.Incarnation {
-		if c.hellos--; c.hellos > 0 {
-			o.r.claims[name] = c
-		} else {
-			delete(o.r.claims, name)
-		}
+	defer o.r.mu.Unlock()
+	c, ok := o.r.claims[name]
+	if !ok || !o.r.leading || o.r.term != o.term || c.incarnation != o.h.worker.Incarnation {
+		return
 	}
-	o.r.mu.Unlock()
+	if c.hellos--; c.hellos > 0 {
+		o.r.claims[name] = c
+	} else {
+		delete(o.r.claims, name)
+	}
+}
+
+// settle ends the stream if there is no answer for it. False: there is none, or the term is over, and with it whatever was
+// answered.
+func (o *opening) settle(err error) bool {
+	o.r.mu.RLock()
+	current := o.r.leading && o.r.term == o.term
+	o.r.mu.RUnlock()
 	switch {
 	case err != nil:
 		_, mapped := engineError(err)
@@ -108,6 +117,7 @@ func (o *opening) resumed(res engine.Result, err error) {
 		o.propose(taken)
 		return
 	}
+	defer o.unclaim()
 	if !o.settle(err) {
 		return
 	}
@@ -125,6 +135,7 @@ func (o *opening) resumed(res engine.Result, err error) {
 }
 
 func (o *opening) opened(res engine.Result, err error) {
+	defer o.unclaim()
 	if !o.settle(err) {
 		return
 	}

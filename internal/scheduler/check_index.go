@@ -80,6 +80,7 @@ func (c *checker) sessions() {
 		}
 		c.bad(on == x.counted, "session %d: attached %v, counted %v", id, on, x.counted)
 		c.bad((s.sessionByName[x.Worker.Name] == x) == (!x.Superseded && !x.Ending), "session %d: named wrongly", id)
+		c.bad(slices.Contains(s.outnamed[x.Worker.Name], x) == (x.Superseded && !x.Ending), "session %d: outnamed wrongly", id)
 		c.bad(len(x.Answers) <= AnswersMax, "session %d keeps %d answers", id, len(x.Answers))
 		for i := range x.pools {
 			p := &x.pools[i]

@@ -125,6 +125,25 @@ func (m *model) resume(c *ResumeSession, r *Reply) {
 	}
 }
 
+// nameBack gives the name of a session that has ended to the latest of those that it had superseded.
+func (m *model) nameBack(ended *SessionRow) {
+	if ended.Superseded || m.g.Logic < 3 {
+		return
+	}
+	var heir *SessionRow
+	for _, x := range m.sessions {
+		if x.Worker.Name == ended.Worker.Name && x.Superseded && !x.Ending && (heir == nil || x.ID > heir.ID) {
+			heir = x
+		}
+	}
+	if heir == nil {
+		return
+	}
+	if heir.Superseded = false; heir.AttachTerm == m.g.Term {
+		m.changed(heir, SessionAttached)
+	}
+}
+
 func (m *model) session(op Op, c *SessionCommand, r *Reply) {
 	x := m.sessions[c.Session]
 	if x == nil || x.Ending || x.Attach != c.Attach {
@@ -146,11 +165,13 @@ func (m *model) session(op Op, c *SessionCommand, r *Reply) {
 		m.unsent(x, c.Over)
 	case OpExpireSession:
 		m.end(x, c.Started)
+		m.nameBack(x)
 	case OpDrainSession:
 		x.Draining = true
 	case OpCloseSession:
 		x.HeardTerm = m.g.Term
 		m.end(x, nil)
+		m.nameBack(x)
 	case OpUnreadable:
 		for _, token := range c.Tokens {
 			l := m.leases[token]

@@ -169,7 +169,11 @@ func (s *State) tokensOf(x *session) []Token {
 func (s *State) addSession(row SessionRow) *session {
 	x := &session{SessionRow: row}
 	s.sessions[x.ID] = x
-	if !x.Superseded && !x.Ending {
+	switch {
+	case x.Ending:
+	case x.Superseded:
+		s.outname(x)
+	default:
 		s.sessionByName[x.Worker.Name] = x
 	}
 	s.matcher.join(x)
@@ -201,12 +205,14 @@ func (s *State) sessionCommand(op Op, c *SessionCommand, r *Reply, eff *Effects)
 		s.tokensOver(x, c.Over, eff)
 	case OpExpireSession:
 		s.endSession(x, c.Started, eff)
+		s.nameBack(x, eff)
 	case OpDrainSession:
 		s.touchSession(x)
 		x.Draining = true
 		s.matcher.placeSession(s, x)
 	case OpCloseSession:
 		s.closeSession(x, eff)
+		s.nameBack(x, eff)
 	case OpTimeoutLeases:
 		s.timeoutLeases(x, c.Tokens, eff)
 	case OpUnreadable:
@@ -236,7 +242,46 @@ func (s *State) supersede(x *session, eff *Effects) {
 	s.touchSession(x)
 	x.Superseded = true
 	delete(s.sessionByName, x.Worker.Name)
+	s.outname(x)
 	s.changed(x, SessionSuperseded, eff)
+}
+
+// outname notes a superseded session under its name.
+func (s *State) outname(x *session) {
+	list := s.outnamed[x.Worker.Name]
+	i, _ := slices.BinarySearchFunc(list, x.ID, func(o *session, id SessionID) int { return cmpID(o.ID, id) })
+	s.outnamed[x.Worker.Name] = slices.Insert(list, i, x)
+}
+
+// unname takes a session off its name.
+func (s *State) unname(x *session) {
+	if s.sessionByName[x.Worker.Name] == x {
+		delete(s.sessionByName, x.Worker.Name)
+		return
+	}
+	list := slices.DeleteFunc(s.outnamed[x.Worker.Name], func(o *session) bool { return o == x })
+	if len(list) == 0 {
+		delete(s.outnamed, x.Worker.Name)
+	} else {
+		s.outnamed[x.Worker.Name] = list
+	}
+}
+
+// nameBack gives the name of a session that has ended to the latest of those that it superseded: that process may well
+// live, and be the only one of the name. From logic 3 on.
+func (s *State) nameBack(ended *session, eff *Effects) {
+	list := s.outnamed[ended.Worker.Name]
+	if ended.Superseded || len(list) == 0 || s.globals.Logic < 3 {
+		return
+	}
+	x := list[len(list)-1]
+	s.unname(x)
+	s.touchSession(x)
+	x.Superseded = false
+	s.sessionByName[x.Worker.Name] = x
+	if x.AttachTerm == s.globals.Term {
+		s.changed(x, SessionAttached, eff)
+	}
 }
 
 // closeSession is Goodbye: nothing runs there any more, so whatever it still holds goes back at no cost.
@@ -259,9 +304,7 @@ func (s *State) endSession(x *session, started []Token, eff *Effects) {
 	if s.globals.Logic >= 2 {
 		s.blameSuspect(x)
 	}
-	if s.sessionByName[x.Worker.Name] == x {
-		delete(s.sessionByName, x.Worker.Name)
-	}
+	s.unname(x)
 	x.endQueue = s.tokensOf(x)
 	i, _ := slices.BinarySearchFunc(s.dying, x.ID, func(d *session, id SessionID) int { return cmpID(d.ID, id) })
 	s.dying = slices.Insert(s.dying, i, x)

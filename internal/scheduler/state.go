@@ -25,9 +25,10 @@ type State struct {
 	lastPolicy    *policy           // likewise
 
 	sessions      map[SessionID]*session
-	sessionByName map[string]*session // the one that is matched: not superseded, not ending
-	dying         []*session          // Ending, by id
-	attached      int                 // Invariant: sessions with matchable() true
+	sessionByName map[string]*session   // the one that is matched: not superseded, not ending
+	outnamed      map[string][]*session // those of a name that are superseded and not ending, by id
+	dying         []*session            // Ending, by id
+	attached      int                   // Invariant: sessions with matchable() true
 
 	matcher matcher
 
@@ -64,7 +65,7 @@ func newState() *State {
 	s := &State{
 		queueByName: map[string]*queue{}, shapes: map[uint32]*shape{}, shapeByKey: map[string]*shape{},
 		policyByValue: map[Policy]uint32{}, unconfirmed: map[TaskID]SessionID{},
-		sessions: map[SessionID]*session{}, sessionByName: map[string]*session{},
+		sessions: map[SessionID]*session{}, sessionByName: map[string]*session{}, outnamed: map[string][]*session{},
 		producers: map[Hash128]*producer{}, producerRows: map[uint64]*producer{},
 		keyRow: map[Hash128]uint64{}, keyOfTask: map[TaskID]uint64{}, deadOf: map[TaskID]uint64{},
 	}

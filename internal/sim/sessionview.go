@@ -132,6 +132,19 @@ func (o *oracle) closes(s *sessionRecord, started []scheduler.Token) {
 	s.unheard = s.heard != o.term
 }
 
+// namedBack notes that a session which has ended gives its name back to the latest of those that it had superseded.
+func (o *oracle) namedBack(ended *sessionRecord) {
+	if ended.superseded {
+		return
+	}
+	for i := len(o.here) - 1; i >= 0; i-- {
+		if s := o.here[i]; s.superseded && !s.closed && s.info.Name == ended.info.Name {
+			s.superseded = false
+			return
+		}
+	}
+}
+
 // adopts notes that a token which a Hello names occupies slots, though it is no lease of the session: its handler may run.
 func (o *oracle) adopts(s *sessionRecord, k *scheduler.KnownToken) {
 	if k.Phase == scheduler.PhaseFinished || k.Token == 0 || k.Token > o.lastToken {
@@ -211,9 +224,11 @@ func (o *oracle) proposed(s *sessionRecord, c *scheduler.Command, r *scheduler.R
 		s.draining = true
 	case scheduler.OpExpireSession:
 		o.closes(s, c.Session.Started)
+		o.namedBack(s)
 	case scheduler.OpCloseSession:
 		s.heard = o.term
 		o.closes(s, nil)
+		o.namedBack(s)
 	}
 	for _, token := range c.Session.Over {
 		o.giveBack(s, token)

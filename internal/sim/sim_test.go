@@ -17,6 +17,8 @@ var regressions = []struct {
 	{1704, "a worker that lost its stream told its core of messages sent on it"},
 	{255, "a back-stop that a Resume overtakes comes 10 s later"},
 	{2218, "and twice in a row"},
+	{3868, "a session whose name another process had had for a while was given no more work"},
+	{3848, "of two Resumes in one step the second took the first one's grants for its own"},
 	{45, "a client numbered requests beyond its window"},
 }
 
