@@ -98,16 +98,24 @@ func (s *State) unlease(x *session, l *lease) (*task, end) {
 	return t, by
 }
 
+// unseen returns the slot of a session's token that the worker never saw, and its task if it still is the task's token,
+// else nil.
+func (s *State) unseen(x *session, token Token) (*task, end) {
+	l := s.findLease(token)
+	switch {
+	case l == nil || l.Session != x.ID:
+		return nil, end{}
+	case l.Revoked:
+		s.endLease(x, l)
+		return nil, end{}
+	}
+	return s.unlease(x, l)
+}
+
 // tokensOver ends tokens that the worker never saw, at no cost: slot back, task back.
 func (s *State) tokensOver(x *session, tokens []Token, eff *Effects) {
 	for _, token := range tokens {
-		l := s.findLease(token)
-		switch {
-		case l == nil || l.Session != x.ID:
-		case l.Revoked:
-			s.endLease(x, l)
-		default:
-			t, by := s.unlease(x, l)
+		if t, by := s.unseen(x, token); t != nil {
 			s.requeue(t, by, eff)
 		}
 	}
@@ -140,18 +148,12 @@ func (s *State) tokensUnconfirmed(x *session, tokens []Token, eff *Effects) {
 // run these, so they are dead letters, charged with nothing, unless their end has come anyhow.
 func (s *State) tokensUnreadable(x *session, tokens []Token, eff *Effects) {
 	for _, token := range tokens {
-		l := s.findLease(token)
-		switch {
-		case l == nil || l.Session != x.ID:
-		case l.Revoked:
-			s.endLease(x, l)
+		switch t, by := s.unseen(x, token); {
+		case t == nil:
+		case t.has(FlagCancelRequested | FlagDeadlinePassed):
+			s.requeue(t, by, eff)
 		default:
-			t, by := s.unlease(x, l)
-			if t.has(FlagCancelRequested | FlagDeadlinePassed) {
-				s.requeue(t, by, eff)
-			} else {
-				s.finish(t, Dead, CauseUnreadable, by, eff)
-			}
+			s.finish(t, Dead, CauseUnreadable, by, eff)
 		}
 	}
 }

@@ -158,11 +158,11 @@ func (m *model) session(op Op, c *SessionCommand, r *Reply) {
 		m.changed(x, SessionAttached)
 	case OpDetach:
 		x.AttachTerm = 0
-		m.unsent(x, c.Over)
+		m.unseen(x, c.Over, m.back)
 		m.unconfirmed(x, c.Unconfirmed)
 		m.changed(x, SessionDetached)
 	case OpRelease:
-		m.unsent(x, c.Over)
+		m.unseen(x, c.Over, m.back)
 	case OpExpireSession:
 		m.end(x, c.Started)
 		m.nameBack(x)
@@ -173,24 +173,13 @@ func (m *model) session(op Op, c *SessionCommand, r *Reply) {
 		m.end(x, nil)
 		m.nameBack(x)
 	case OpUnreadable:
-		for _, token := range c.Tokens {
-			l := m.leases[token]
-			if l == nil || l.Session != x.ID {
-				continue
-			}
-			if l.Revoked {
-				delete(m.leases, token)
-				continue
-			}
-			t := m.tasks[l.Task]
-			by := m.held(t)
-			delete(m.leases, token)
+		m.unseen(x, c.Tokens, func(t *mTask, by mEnd) {
 			if t.Flags&(FlagCancelRequested|FlagDeadlinePassed) != 0 {
 				m.back(t, by)
 			} else {
 				m.finish(t, Dead, CauseUnreadable, by)
 			}
-		}
+		})
 	case OpTimeoutLeases:
 		for _, token := range c.Tokens {
 			if l := m.live(x.ID, token); l != nil {
@@ -201,7 +190,8 @@ func (m *model) session(op Op, c *SessionCommand, r *Reply) {
 	}
 }
 
-func (m *model) unsent(x *SessionRow, tokens []Token) {
+// unseen ends tokens that the worker never saw; then is told of those that still are their tasks'.
+func (m *model) unseen(x *SessionRow, tokens []Token, then func(*mTask, mEnd)) {
 	for _, token := range tokens {
 		l := m.leases[token]
 		if l == nil || l.Session != x.ID {
@@ -214,7 +204,7 @@ func (m *model) unsent(x *SessionRow, tokens []Token) {
 		t := m.tasks[l.Task]
 		by := m.held(t)
 		delete(m.leases, token)
-		m.back(t, by)
+		then(t, by)
 	}
 }
 
