@@ -128,7 +128,7 @@ func TestWatchMessagesAreBounded(t *testing.T) {
 				t.Fatalf("through %d after %d", m.GetThroughPosition(), last)
 			}
 		}
-		if len(sizes) < 2 || sizes[0] < WatchBytes*3/4 || all != 1800 {
+		if len(sizes) < 2 || sizes[0] < WatchBytes/2 || all != 1800 {
 			t.Fatal(sizes)
 		}
 	})

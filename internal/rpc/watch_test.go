@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
 
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/engine"
@@ -351,6 +353,27 @@ func TestASlowWatcherIsHeldBack(t *testing.T) {
 		}
 		if got+missed != total || missed < 5000 {
 			t.Fatalf("%d events and %d missed of %d", got, missed, total)
+		}
+	})
+}
+
+// What a message of events takes is reckoned without walking its fields: at least what it is, and little more even if all numbers are 0.
+func TestEventBytes(t *testing.T) {
+	name := rapid.StringMatching(`[a-z0-9][a-z0-9._-]{0,62}`)
+	rapid.Check(t, func(t *rapid.T) {
+		e := softEvent{permille: rapid.Uint32Max(1000).Draw(t, "permille"), message: rapid.StringN(0, 256, 256).Draw(t, "message")}
+		e.At = scheduler.Time(rapid.Int64Min(0).Draw(t, "time"))
+		e.Event.Event = scheduler.Event{
+			Position: rapid.Uint64().Draw(t, "position"), Task: scheduler.TaskID(rapid.Uint64().Draw(t, "task")),
+			Token: scheduler.Token(rapid.Uint64().Draw(t, "token")), Session: scheduler.SessionID(rapid.Uint64().Draw(t, "session")),
+			Queue: name.Draw(t, "queue"), Kind: name.Draw(t, "kind"), Worker: name.Draw(t, "worker"),
+			Gen: rapid.Uint32().Draw(t, "generation"), Attempt: rapid.Uint32().Draw(t, "attempt"),
+			Type: scheduler.EventType(rapid.Uint8Range(1, 21).Draw(t, "type")), Cause: scheduler.Cause(rapid.Uint8Max(10).Draw(t, "cause")),
+		}
+		p := softProto(&e)
+		is := proto.Size(&yardmasterv1.Events{Events: []*yardmasterv1.Event{p}})
+		if got := eventBytes(p); got < is || got > is+70 {
+			t.Fatalf("reckoned %d bytes, took %d: %v", got, is, p)
 		}
 	})
 }
