@@ -197,7 +197,7 @@ func (r *registry) tick(now, gap int64) {
 	for _, e := range due {
 		e.mu.Lock()
 		if gap > 0 {
-			e.m.StallGap(gap)
+			e.m.StallGap(now, gap)
 		}
 		e.m.Tick(now, &e.acts)
 		e.perform()

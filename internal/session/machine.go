@@ -126,10 +126,12 @@ func (m *Machine) Opened(now int64, stream StreamID, version uint32, attach uint
 		l, ok := old[k.Token]
 		if !ok {
 			l.timeout = timeoutUnknown
+		}
+		if l.timeout == timeoutUnknown { // also if an earlier stream ended before it was told
 			m.unknown = true
 		}
 		l.phase, l.asked, l.queued = isHeld, false, false // a Recall or its answer may have been lost
-		if k.Started {
+		if k.Started || l.started {
 			m.start(now, k.Token, &l, acts)
 		} else {
 			m.recallLater(now, &l)

@@ -321,7 +321,7 @@ func (w *world) pass(d int64) {
 func (w *world) stall(d int64) {
 	w.now += d
 	if w.m != nil {
-		w.m.StallGap(d)
+		w.m.StallGap(w.now, d)
 	}
 }
 

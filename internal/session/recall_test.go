@@ -106,7 +106,7 @@ func TestUnstartedLeaseIsAskedBack(t *testing.T) {
 	r.beats(RecallAfter, 4*second, 1)
 	r.wantSent(2, "recall [2]")
 	r.now += 60 * second
-	r.m.StallGap(60 * second)
+	r.m.StallGap(r.now, 60*second)
 	r.pass(0)
 	r.recall(2) // it was asked for a moment ago
 	r.wantSent(2, "")

@@ -33,7 +33,6 @@ func (m *Machine) Tick(now int64, acts *Actions) {
 	if m.life != alive {
 		return
 	}
-	m.heard = min(m.heard, now) // a gap is added to what was heard after it, too: nobody was heard in the time to come
 	if now >= m.heard+m.o.TTL {
 		m.propose(scheduler.OpExpireSession, scheduler.SessionCommand{Started: m.startedTokens()}, acts)
 		m.life = expiring
@@ -52,6 +51,11 @@ func (m *Machine) Tick(now int64, acts *Actions) {
 
 // runBackstop times out the leases whose workers should have done so themselves. There is no index of due times: it looks
 // at all leases, at most once a period, and most of the time the earliest one has long ended and nothing is due.
+//
+// A lease that is proposed waits for backstopAgain, lest each period propose it anew while the entry is under way. What a
+// Resume overtakes comes to nothing, but doesn't wait: Opened arms it as from its start, so that it is proposed with the new
+// attach number at the next Tick. Were it left to wait, a hung attempt would outlast its time by backstopAgain for each
+// Resume that hits upon a proposal, and nothing bounds how many do.
 func (m *Machine) runBackstop(now int64, acts *Actions) {
 	var over []scheduler.Token
 	next := Never
@@ -76,22 +80,27 @@ func (m *Machine) runBackstop(now int64, acts *Actions) {
 	}
 }
 
-// StallGap says that the leader itself stood still for so long: what the worker said in the meantime may not have been
-// read, so every deadline moves by the gap.
-func (m *Machine) StallGap(gap int64) {
-	m.heard += gap
+// StallGap says that the leader itself stood still for so long, as it notices now: what the worker said in the meantime may
+// not have been read, so every deadline moves by the gap. So do the times that deadlines are counted from, a session's last
+// message and an attempt's start, for they are counted from again; but not beyond now. What was read after the gap, before it
+// was noticed, was said at most now, and would have a gap too much.
+func (m *Machine) StallGap(now, gap int64) {
+	m.heard = min(m.heard+gap, now)
 	for i := range m.sent.messages {
 		m.sent.messages[i].deadline += gap
-	}
-	if m.backstop != 0 {
-		m.backstop += gap
 	}
 	if m.recall != 0 {
 		m.recall += gap
 	}
+	m.backstop = 0
 	for t, l := range m.leases {
-		if l.due != 0 {
-			l.due += gap
+		if l.started {
+			moved := max(0, min(gap, now-l.begun))
+			l.begun += moved
+			if l.due != 0 {
+				l.due += moved
+				m.wakeBackstop(l.due)
+			}
 		}
 		l.recall += gap
 		m.leases[t] = l

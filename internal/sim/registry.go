@@ -156,7 +156,7 @@ func (r *registry) tick() {
 	}
 	for _, e := range slices.Clone(r.entries) {
 		if gap > 0 {
-			e.m.StallGap(gap)
+			e.m.StallGap(now, gap)
 		}
 		if gap > 0 || e.m.NextWake() <= now {
 			w.step()
