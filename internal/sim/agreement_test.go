@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"github.com/yardmaster/yardmaster/internal/session"
 	"github.com/yardmaster/yardmaster/internal/workercore"
 )
 
@@ -45,6 +46,18 @@ func TestSightsCanFail(t *testing.T) {
 		{"a pool that runs too much", InvSlots, func(w *World, h *handler, _ *entry) {
 			h.grant.Weight, h.stopAt = 1000, workercore.TimeMax
 			w.oracle.inTime(h.k, h.k.local())
+		}},
+		{"an attempt that outlasts its back-stop", InvAttempts, func(w *World, h *handler, _ *entry) {
+			t := w.oracle.leases[h.grant.Token].task
+			spec := *t.spec
+			spec.Policy.AttemptTimeout = scheduler.Second
+			t.spec, t.state = &spec, lifeRunning
+			t.heardAt = w.now - int64(scheduler.Second) - w.plan.KillGrace - 2*(w.plan.TTL/3) - backstopSlack - 1
+			w.oracle.backstopKept(t)
+		}},
+		{"a start that the leader isn't told of", InvAttempts, func(w *World, h *handler, _ *entry) {
+			w.oracle.leases[h.grant.Token].task.state = lifeLeased
+			w.oracle.knowsStarted([]session.Known{{Token: h.grant.Token, Started: true}})
 		}},
 		{"a start after its time", InvAttempts, func(w *World, h *handler, _ *entry) {
 			h.startBy = h.k.local()

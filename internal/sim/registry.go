@@ -267,6 +267,9 @@ func (e *entry) opened(st *stream, version uint32, attach uint64, known []sessio
 		e.m.StreamBroken(st.id, &e.acts)
 	}
 	e.perform()
+	if e.st == st {
+		e.r.c.w.oracle.knowsStarted(known)
+	}
 }
 
 // broken says that a stream has ended.

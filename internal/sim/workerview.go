@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"github.com/yardmaster/yardmaster/internal/scheduler"
+	"github.com/yardmaster/yardmaster/internal/session"
 	"github.com/yardmaster/yardmaster/internal/workercore"
 )
 
@@ -179,16 +180,30 @@ func (o *oracle) stoodStill(d int64) {
 	}
 }
 
-// backstopSlack is how much later than due the back-stop may come: a tick, a slow disk; and one that a Resume overtakes is
-// proposed again 10 s later, which may happen twice in a row.
-const backstopSlack = 28 * second
+// knowsStarted (9): once a Hello is answered and its stream is there, the leader knows that the leases run which it named as
+// started: their back-stops do, too.
+func (o *oracle) knowsStarted(known []session.Known) {
+	for _, k := range known {
+		if l := o.leases[k.Token]; k.Started && l != nil && l.task.token == k.Token && l.task.state == lifeLeased {
+			o.fail(InvAttempts, "task %d runs with token %d, a Hello says, and the leader doesn't know of it", l.task.id, k.Token)
+		}
+	}
+}
+
+// backstopSlack is how much later than due the back-stop may come: the period in which back-stops are looked for, a tick,
+// and slow syncs, one after the other. A Resume that overtakes it adds a tick and its own sync.
+const backstopSlack = 8 * second
 
 // backstopKept (9): an attempt that this leader heard the start of doesn't outlast its timeout, the grace and two heartbeats
-// by more than the slack, whatever its worker does.
+// by more than the slack, whatever its worker does. One that a Hello named as finished has ended, though its outcome hasn't
+// come: the worker's word is awaited for as long as the session lives.
 func (o *oracle) backstopKept(t *taskRecord) {
 	p := &o.w.plan
 	timeout := int64(t.spec.Policy.AttemptTimeout)
 	if t.state != lifeRunning || timeout == 0 || o.w.coord.paused {
+		return
+	}
+	if e := o.w.coord.reg.find(o.leases[t.token].session); e != nil && e.finished[t.token] {
 		return
 	}
 	if over := o.w.now - t.heardAt - timeout - p.KillGrace - 2*(p.TTL/3); over > backstopSlack {
