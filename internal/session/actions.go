@@ -24,7 +24,7 @@ const (
 	recallPeriodMin           = second      // unstarted leases are looked for at most so often
 	ProgressMessageMax        = 256         // bytes of the text that a handler says of its progress
 	backstopPeriodMin         = second      // back-stops are looked for at most so often
-	backstopAgain             = 10 * second // a back-stop that was proposed in vain is proposed again
+	backstopAgain             = 10 * second // a back-stop that was proposed is proposed again if nothing has come of it, see runBackstop
 	grantBytesOverhead        = 160         // about what a lease takes besides payload and names
 	mailboxCapKept            = 4096        // an emptied mailbox larger than this is let go
 	tombstonesMin             = 256         // fewer cancelled grants than this are not worth moving the others

@@ -55,8 +55,8 @@ const (
 type lease struct {
 	task     scheduler.TaskID // 0: granted in another term, see Timeouts
 	timeout  int64            // of the attempt; 0: none
-	begun    int64            // when this leader learnt of the start
-	due      int64            // back-stop; 0: none
+	begun    int64            // when this leader learnt of the start, and later by the time that it stood still since
+	due      int64            // back-stop: runs from begun, or is proposed again then; 0: none
 	recall   int64            // sent and not started: not asked back by the machine itself before
 	progress *Progress        // nil: nothing was said
 	phase    phase

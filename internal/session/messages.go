@@ -18,7 +18,7 @@ func (m *Machine) Begun(now int64, tokens []uint64, acts *Actions) {
 
 // start notes a start. The back-stop runs from when this leader learnt of it.
 func (m *Machine) start(now int64, t scheduler.Token, l *lease, acts *Actions) {
-	if l.started { // by a stream before: what was proposed on it may come to nothing, see runBackstop
+	if l.started { // as a stream before has said: what was proposed meanwhile may come to nothing, see runBackstop
 		m.arm(l)
 		return
 	}

@@ -80,10 +80,10 @@ func (m *Machine) runBackstop(now int64, acts *Actions) {
 	}
 }
 
-// StallGap says that the leader itself stood still for so long, as it notices now: what the worker said in the meantime may
-// not have been read, so every deadline moves by the gap. So do the times that deadlines are counted from, a session's last
-// message and an attempt's start, for they are counted from again; but not beyond now. What was read after the gap, before it
-// was noticed, was said at most now, and would have a gap too much.
+// StallGap says that the leader itself stood still for so long, and notices it now: what the worker said in the meantime may
+// not have been read, so every deadline moves by the gap. Where a deadline is counted from something that was heard, the
+// session's last message or an attempt's start, that moves: Opened counts from an attempt's start again. It moves up to now at
+// most: what was heard after the gap, before it was noticed, has lost nothing by it.
 func (m *Machine) StallGap(now, gap int64) {
 	m.heard = min(m.heard+gap, now)
 	for i := range m.sent.messages {
