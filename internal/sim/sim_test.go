@@ -19,6 +19,7 @@ var regressions = []struct {
 	{843, "likewise"},
 	{1070, "likewise"},
 	{2218, "and twice in a row"},
+	{765, "attempt timeouts that a stream's end had left unknown weren't asked for on the next one: the back-stop never came"},
 	{652, "an attempt that a Hello named as finished was taken for one that the back-stop should end"},
 	{3868, "a session whose name another process had had for a while was given no more work"},
 	{3848, "of two Resumes in one step the second took the first one's grants for its own"},
