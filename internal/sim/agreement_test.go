@@ -103,6 +103,25 @@ func TestSightsCanFail(t *testing.T) {
 			h.k.sight.told = map[scheduler.SessionID]int{e.id: len(s.answers) - 1}
 			w.oracle.tells(h.k, e.id, 1, nil)
 		}},
+		{"a worker that trusts its leases for too long", InvLetGo, func(w *World, h *handler, _ *entry) {
+			w.oracle.letsGo(h.k, h.k.sight.trusted+1)
+		}},
+		{"a worker that doesn't let go", InvLetGo, func(w *World, h *handler, _ *entry) {
+			h.k.sight.trusted = h.k.local()
+			w.oracle.letsGo(h.k, h.k.local())
+		}},
+		{"a session that expires although it was answered", InvLetGo, func(w *World, _ *handler, e *entry) {
+			e.st.beatAt = w.now - w.plan.TTL + 1
+			w.oracle.beatAnswered(e.st)
+			w.oracle.trustKept(e.id, w.oracle.sessions[e.id])
+		}},
+		{"a Cancel that overtakes its grant", InvOutcomes, func(w *World, h *handler, e *entry) {
+			e.st.hand = append(e.st.hand, h.grant)
+			w.oracle.cancelSent(e.st, h.grant.Token)
+		}},
+		{"an acknowledgement that runs ahead", InvOutcomes, func(w *World, _ *handler, e *entry) {
+			w.oracle.ackSent(e.st, e.st.answered+1)
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := brokenWorld(t)

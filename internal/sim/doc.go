@@ -20,8 +20,9 @@
 //	client, verbs, watcher                                                           client
 //	coincidences what loves to go wrong together: slow entries while sessions change
 //
-// What the oracle sees of the shells beside the core's steps stands in workerview, workersight (a worker keeps its times, and is
-// told of what was refused) and agreement (machines and the core agree whenever nothing is under way; trust, in true time).
+// What the oracle sees of the shells beside the core's steps stands in workerview, workersight (a worker keeps its times, lets
+// go in time by its own clock, and is told of what was refused), streamview (what the coordinator says on a stream holds) and
+// agreement (machines and the core agree whenever nothing is under way; trust, in true time).
 //
 // # A run
 //

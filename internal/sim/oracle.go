@@ -99,6 +99,7 @@ type sessionRecord struct {
 	life    uint64 // of the worker's process
 	over    bool
 	expired bool
+	trusts  int64          // true time until which an answered heartbeat has its worker trust it
 	answers []answerRecord // by number - 1
 
 	id         scheduler.SessionID

@@ -230,6 +230,9 @@ func (e *entry) propose(cmd scheduler.Command) {
 				e.failed()
 				return
 			}
+			if e.st != nil && e.st.id == from && res.Code == scheduler.CodeOK {
+				e.st.answered = max(e.st.answered, o.FirstSeq+uint64(len(o.List))-1)
+			}
 			e.m.Answered(from, o, res.Code, res.Through, res.answers, &e.acts)
 			e.perform()
 		})

@@ -47,17 +47,20 @@ func (st *stream) sendNext() bool {
 }
 
 func (st *stream) sendControl() {
-	c := &st.control
+	c, o := &st.control, st.r.c.w.oracle
 	if c.Heartbeat {
+		o.beatAnswered(st)
 		st.transmit(&downMessage{kind: downBeat, beat: c.HeartbeatTime, size: 16})
 	}
 	for _, note := range c.Cancels {
+		o.cancelSent(st, note.Token)
 		st.transmit(&downMessage{kind: downCancel, cancel: note, size: 32})
 	}
 	if len(c.Recalls) > 0 {
 		st.transmit(&downMessage{kind: downRecall, recall: slices.Clone(c.Recalls), size: 8 * len(c.Recalls)})
 	}
 	if c.Ack {
+		o.ackSent(st, c.AckThrough)
 		st.transmit(&downMessage{kind: downAck, through: c.AckThrough, rejected: slices.Clone(c.Rejected), size: 16 + 24*len(c.Rejected)})
 	}
 }

@@ -67,6 +67,8 @@ type stream struct {
 	goodbye bool
 
 	sent, confirmed uint64 // the last Grants message sent, and confirmed
+	beatAt          int64  // true time at which the last heartbeat came
+	answered        uint64 // the last outcome that was answered on it
 
 	arrivals []arrival
 	admits   bool // the admit loop is about to run
@@ -196,6 +198,7 @@ func (st *stream) take(e *entry, now int64, u *upMessage) {
 			st.push(arrival{outcomes: u.outcomes})
 		}
 	case workercore.Heartbeat:
+		st.beatAt = st.r.c.w.now
 		e.m.Beat(int64(u.m.SendTime), &e.acts)
 	case workercore.Recalled:
 		e.m.Recalled(u.tokens, &e.acts)

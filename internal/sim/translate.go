@@ -14,6 +14,7 @@ func (k *worker) translate(m *workercore.Message) *upMessage {
 	switch m.Kind {
 	case workercore.Hello:
 		u.hello = k.hello(m)
+		k.sight.helloAt = k.local()
 		u.size += 200 + 24*len(m.Tokens)
 	case workercore.Started:
 		u.tokens = numbers(m.Started)

@@ -165,8 +165,10 @@ func (k *worker) message(x *conn, m *downMessage) {
 			welcome.Stop = append(welcome.Stop, workercore.Token(t))
 		}
 		k.core.Welcome(now, welcome, &k.act)
+		k.trusts(k.sight.helloAt)
 	case downBeat:
 		k.core.HeartbeatAck(now, workercore.Time(m.beat), &k.act)
+		k.trusts(workercore.Time(m.beat))
 	case downCancel:
 		k.core.Cancel(now, workercore.Token(m.cancel.Token), workercore.TaskID(m.cancel.Task), workercore.CancelReason(m.cancel.Reason), &k.act)
 	case downRecall:
@@ -268,6 +270,7 @@ func (k *worker) settle() {
 		return
 	}
 	k.w.oracle.settled(k)
+	k.w.oracle.letsGo(k, next)
 	k.w.oracle.inTime(k, next)
 	k.wakeFor(next)
 }

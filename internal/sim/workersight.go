@@ -12,6 +12,8 @@ type workerSight struct {
 	gaveUp  map[workercore.Token]bool   // tokens that it has given up, until they are granted again
 	grants  []receiptDue                // messages that came on its stream and aren't confirmed, in order
 	goodbye bool                        // it has said so on its stream
+	helloAt workercore.Time             // when it said its last Hello, by its clock
+	trusted workercore.Time             // until when it may trust its leases, likewise
 }
 
 // receiptDue is by when a Grants message is to be confirmed.
@@ -106,6 +108,26 @@ func (k *worker) saidGivenUp(tokens []workercore.Token) {
 	}
 	for _, t := range tokens {
 		k.sight.gaveUp[t] = true
+	}
+}
+
+// trusts notes that what a worker sent at a time of its clock was answered: it may trust its leases for a TTL from then on,
+// less the margin.
+func (k *worker) trusts(sent workercore.Time) {
+	p := &k.w.plan
+	k.sight.trusted = max(k.sight.trusted, sent.Add(workercore.Duration(p.TTL-p.Margin)))
+}
+
+// letsGo (8): a worker runs nothing once it may not trust its leases any more, by its own clock, and comes again by then: the
+// margin is for what clocks differ by.
+func (o *oracle) letsGo(k *worker, next workercore.Time) {
+	now, until := k.local(), k.sight.trusted
+	for _, h := range k.handlers {
+		if !h.killed && (until <= now || until < next) {
+			o.fail(InvLetGo, "worker %d runs task %d, and may trust its leases until %d; it is %d and comes again at %d", k.id, h.grant.Task,
+				until, now, next)
+			return
+		}
 	}
 }
 

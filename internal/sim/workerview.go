@@ -41,6 +41,7 @@ func (o *oracle) lettingGo(e *scheduler.Effects, b *scheduler.Batch) {
 		if s == nil {
 			continue
 		}
+		o.trustKept(c.Session.Session, s)
 		s.expired = true
 		o.w.cover.Expired++
 		if k := s.process(o.w); k != nil && !k.paused {
