@@ -63,21 +63,29 @@ func (c *client) begin() {
 }
 
 // call carries a request to the coordinator and what it replies back. done runs once: false means that no answer came, and
-// that nobody knows what became of the request.
+// that nobody knows what became of the request. To give up is a fault: how long an answer takes is up to the disk, and may
+// always be longer than CallTimeout. So once the world is calm a caller waits, as package client does, for as long as the
+// process lives that has its request. An answer that never comes is found then.
 func (w *World) call(serve func(c *coordinator, reply func(func())), done func(answered bool)) {
-	settled := false
+	settled, life := false, uint64(0) // of the coordinator that has the request; 0: none has
 	settle := func(answered bool) {
 		if !settled {
 			settled = true
 			done(answered)
 		}
 	}
-	w.after(w.plan.CallTimeout, func() {
-		if !settled {
+	var giveUp func()
+	giveUp = func() {
+		switch {
+		case settled:
+		case w.calm && w.coord.up && w.coord.life == life:
+			w.after(w.plan.CallTimeout, giveUp)
+		default:
 			w.injected(FaultTimeout)
+			settle(false)
 		}
-		settle(false)
-	})
+	}
+	w.after(w.plan.CallTimeout, giveUp)
 	if w.fault(w.plan.LostRequest) {
 		w.injected(FaultLostRequest)
 		w.after(w.span(w.plan.Latency), func() { settle(false) })
@@ -89,6 +97,7 @@ func (w *World) call(serve func(c *coordinator, reply func(func())), done func(a
 			w.after(w.span(w.plan.Latency), func() { settle(false) })
 			return
 		}
+		life = c.life
 		c.run(func() {
 			serve(c, func(receive func()) {
 				if w.fault(w.plan.LostReply) {

@@ -24,6 +24,8 @@ var regressions = []struct {
 	{3868, "a session whose name another process had had for a while was given no more work"},
 	{3848, "of two Resumes in one step the second took the first one's grants for its own"},
 	{45, "a client numbered requests beyond its window"},
+	{6684, "a client gave up each attempt before its disk could have answered, for ever"},
+	{7576, "likewise, after crashes"},
 }
 
 // runClean runs a seed and fails with its trace.
