@@ -28,8 +28,8 @@
 //
 // The seed draws a [Plan]: sizes, latencies, and the rate of each fault, each of which may be 0. Then comes the safety phase,
 // of so many steps (a step is an event that reached a real type): faults come as planned. Then the world is calm: all that
-// is broken is healed, clients finish what they have begun, and all work must end within calmTime; at the end nothing of it
-// may be left in memory, and a replay of the whole log must give the live state.
+// is broken is healed, clients finish what they have begun, and all work must end within calmTime and what its handlers take;
+// at the end nothing of it may be left in memory, and a replay of the whole log must give the live state.
 //
 // # The oracle
 //

@@ -11,11 +11,12 @@ type handler struct {
 	grant   scheduler.Grant
 	body    []byte
 	running bool
-	asked   bool // to stop
-	killed  bool // told to let go at once
-	deaf    bool // it ignores being asked
-	stone   bool // and being killed
-	endless bool // it ends only if it is asked to, or killed
+	asked   bool  // to stop
+	killed  bool  // told to let go at once
+	deaf    bool  // it ignores being asked
+	stone   bool  // and being killed
+	endless bool  // it ends only if it is asked to, or killed
+	endsAt  int64 // true time at which it returns of itself; 0: it doesn't
 
 	startBy, deadline workercore.Time // by the worker's clock; TimeMax: none
 	stopAt, killAt    workercore.Time // by when it must have been asked, and killed; TimeMax: never
@@ -71,6 +72,7 @@ func (h *handler) begin() {
 		h.beStopped()
 		return
 	}
+	h.endsAt = w.now + d
 	k.after(d, func() { h.returns(h.report) })
 }
 

@@ -26,6 +26,7 @@ var regressions = []struct {
 	{45, "a client numbered requests beyond its window"},
 	{6684, "a client gave up each attempt before its disk could have answered, for ever"},
 	{7576, "likewise, after crashes"},
+	{8619, "what had come while the coordinator stood still was more work than calm was long"},
 }
 
 // runClean runs a seed and fails with its trace.
