@@ -285,9 +285,9 @@ func (x *rotLab) wantUnreadable(t *testing.T, c *coordinator, id uint64, out *cl
 		t.Errorf("task %d, whose payload is damaged, ended %+v", id, out)
 		return
 	}
-	if c.proc.log.find("payload is damaged", fmt.Sprint("task=", id)) == "" {
-		t.Errorf("the log doesn't say that the payload of task %d is damaged", id)
-	}
+	eventually(t, fmt.Sprintf("the log says that the payload of task %d is damaged", id), func() bool {
+		return c.proc.log.find("payload is damaged", fmt.Sprint("task=", id)) != "" // just after the task has ended
+	})
 	if task := get(t, cl, id); task.GetAttempts() != 0 || task.GetWorkerLosses() != 0 || task.GetOutcome().GetFailure().GetMessage() != message {
 		t.Errorf("task %d: %v", id, task)
 	}

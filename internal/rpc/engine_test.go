@@ -33,6 +33,7 @@ type fakeEngine struct {
 	commands []scheduler.Command // applied
 	bodies   map[scheduler.TaskID][]byte
 	damaged  map[scheduler.TaskID]bool // bodies that can't be read
+	reading  func()                    // called before each body is read
 	finished map[scheduler.TaskID]*storagev1.Finished
 	ends     map[scheduler.TaskID]*storagev1.Finished // ends of all tasks, those with retention 0 too
 	waiters  []chan struct{}                          // closed after each step
@@ -55,7 +56,7 @@ type proposed struct {
 
 func newFakeEngine() *fakeEngine {
 	return &fakeEngine{
-		kick: make(chan struct{}, 1), done: make(chan struct{}), core: scheduler.New(),
+		kick: make(chan struct{}, 1), done: make(chan struct{}), core: scheduler.New(), reading: func() {},
 		bodies: map[scheduler.TaskID][]byte{}, finished: map[scheduler.TaskID]*storagev1.Finished{},
 		ends:     map[scheduler.TaskID]*storagev1.Finished{},
 		limits:   scheduler.Limits{MaxTasks: 1000, Depth: 500},
@@ -361,8 +362,9 @@ func (f *fakeEngine) Bodies(ids []scheduler.TaskID, each func(int, []byte) error
 	var bad damagedBodies
 	for i, id := range ids {
 		f.mu.Lock()
-		b, damaged := f.bodies[id], f.damaged[id]
+		b, damaged, reading := f.bodies[id], f.damaged[id], f.reading
 		f.mu.Unlock()
+		reading()
 		if damaged {
 			bad = append(bad, id)
 			continue

@@ -95,7 +95,7 @@ func (r *registry) endStreams(why error) {
 // Applied hands grants and cancels to their sessions. A Resume's grants come before the cancels for them, so that a
 // cancel finds its grant in the mailbox.
 func (r *registry) Applied(_ scheduler.Time, eff *scheduler.Effects) {
-	if len(eff.Grants) == 0 && len(eff.Cancels) == 0 && len(eff.Sessions) == 0 {
+	if len(eff.Grants) == 0 && len(eff.Cancels) == 0 && len(eff.Sessions) == 0 && len(eff.Finished) == 0 {
 		return
 	}
 	r.mu.RLock()
@@ -104,6 +104,7 @@ func (r *registry) Applied(_ scheduler.Time, eff *scheduler.Effects) {
 	if !leading {
 		return
 	}
+	r.unreadable(eff)
 	for from := 0; from < len(eff.Grants); {
 		to := from + 1
 		for to < len(eff.Grants) && eff.Grants[to].Session == eff.Grants[from].Session {
@@ -132,6 +133,17 @@ func (r *registry) Applied(_ scheduler.Time, eff *scheduler.Effects) {
 	for _, c := range eff.Sessions {
 		if c.Kind == scheduler.SessionEnded {
 			r.ended(c.Session)
+		}
+	}
+}
+
+// unreadable says which tasks have ended because their payloads can't be read. It is said here, and not by the stream that
+// finds the damage: that may end before it is applied, and then the next stream finds the same.
+func (r *registry) unreadable(eff *scheduler.Effects) {
+	for i := range eff.Finished {
+		if f := &eff.Finished[i]; f.Cause == scheduler.CauseUnreadable {
+			r.logger.Error("a payload is damaged and can't be read: its task is a dead letter", "task", f.Task, "kind", f.Kind,
+				"queue", f.Queue, "cure", "run `coordinator check`, then restore a backup, or submit the task again")
 		}
 	}
 }

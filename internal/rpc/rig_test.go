@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -32,7 +34,9 @@ type rig struct {
 	queues yardmasterv1.QueueServiceClient
 	ops    yardmasterv1.OperatorServiceClient
 	ctx    context.Context
-	skew   atomic.Int64 // by which the server's clock is ahead
+	skew   atomic.Int64           // by which the server's clock is ahead
+	look   atomic.Pointer[func()] // called at the next look at the server's clock, on the goroutine that looks; nil: nothing is
+	log    bytes.Buffer           // what the server logs; to be read while nothing runs
 
 	backups *fakeBackups
 }
@@ -51,7 +55,8 @@ func newRig(t *testing.T) *rig {
 	r.ctx = ctx
 	var err error
 	r.backups = newFakeBackups()
-	r.s, err = New(Options{Engine: r.e, Now: r.clock, Version: "v-test", Backups: r.backups})
+	r.s, err = New(Options{Engine: r.e, Now: r.clock, Version: "v-test", Backups: r.backups,
+		Logger: hclog.New(&hclog.LoggerOptions{Output: &r.log})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,4 +241,9 @@ func protoIn(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(ti
 func (r *rig) pass(d time.Duration) { <-time.After(d) }
 
 // clock is the server's.
-func (r *rig) clock() time.Time { return time.Now().Add(time.Duration(r.skew.Load())) }
+func (r *rig) clock() time.Time {
+	if look := r.look.Swap(nil); look != nil {
+		(*look)()
+	}
+	return time.Now().Add(time.Duration(r.skew.Load()))
+}

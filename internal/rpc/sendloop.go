@@ -1,8 +1,6 @@
 package rpc
 
 import (
-	"slices"
-
 	yardmasterv1 "github.com/yardmaster/yardmaster/gen/yardmaster/v1"
 	"github.com/yardmaster/yardmaster/internal/scheduler"
 	"github.com/yardmaster/yardmaster/internal/session"
@@ -139,12 +137,6 @@ func (st *stream) loadBodies() bool {
 		return true
 	}
 	e := st.entry
-	for i := range g.grants {
-		if x := &g.grants[i]; slices.Contains(g.damaged, x.Token) {
-			st.r.logger.Error("a payload is damaged and can't be read: its task becomes a dead letter", "task", x.Task, "session", e.id,
-				"token", x.Token, "cure", "run `coordinator check`, then restore a backup, or submit the task again")
-		}
-	}
 	e.mu.Lock()
 	for _, t := range g.gone {
 		e.m.Skip(st.id, t, &e.acts)

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -48,6 +49,45 @@ func TestUnreadablePayload(t *testing.T) {
 		}
 		r.submit(5, 10) // all slots are free
 		p.grants(5)
+	})
+}
+
+// TestUnreadablePayloadIsSaidOnce: a stream that ends while it finds the damage ends no task, and the next one finds it again.
+// The log says it once, when the task has ended; and once more of a Retry.
+func TestUnreadablePayloadIsSaidOnce(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		id := r.submit(1, 10)
+		reads, goOn := 0, make(chan struct{})
+		r.e.mu.Lock()
+		r.e.damaged = map[scheduler.TaskID]bool{scheduler.TaskID(id): true}
+		r.e.reading = func() { reads++; <-goOn }
+		r.e.mu.Unlock()
+		said := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			if got := strings.Count(r.log.String(), fmt.Sprintf("can't be read: its task is a dead letter: task=%d ", id)); got != want {
+				t.Errorf("said %d times, want %d:\n%s", got, want, r.log.String())
+			}
+		}
+		p, _ := r.welcomed(helloOf("w1", 1, 1))
+		synctest.Wait()
+		p.cancel()
+		synctest.Wait() // the session is detached, and its grant released
+		close(goOn)
+		said(0)
+		if reads != 1 || len(r.e.ops(scheduler.OpUnreadable)) != 0 {
+			t.Fatalf("%d reads, proposed %+v", reads, r.e.ops(scheduler.OpUnreadable))
+		}
+		r.welcomed(helloOf("w1", 1, 1))
+		said(1)
+		wantUnreadable(t, r, id)
+		if _, err := r.tasks.Retry(r.ctx, &yardmasterv1.RetryRequest{TaskIds: []uint64{id}}); err != nil {
+			t.Fatal(err)
+		}
+		said(2)
+		if reads != 3 {
+			t.Errorf("%d reads, want 3", reads)
+		}
 	})
 }
 
