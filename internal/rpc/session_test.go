@@ -178,6 +178,49 @@ func TestTwoHellosForOneNameAtOnce(t *testing.T) {
 	})
 }
 
+// TestNameIsTakenUntilTheStreamIsLive: a Hello for a name that comes when another process's was applied, but its stream
+// isn't known to be live yet, finds the name taken.
+func TestNameIsTakenUntilTheStreamIsLive(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before func(*rig) *yardmasterv1.Hello // what the first process says
+	}{
+		{"opened", func(*rig) *yardmasterv1.Hello { return helloOf("w1", 1, 4) }},
+		{"resumed", func(r *rig) *yardmasterv1.Hello {
+			p, w := r.welcomed(helloOf("w1", 1, 4))
+			p.cancel()
+			synctest.Wait()
+			h := helloOf("w1", 1, 4)
+			h.Resume = &yardmasterv1.Resume{SessionId: w.GetSessionId()}
+			return h
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				h := c.before(r)
+				r.e.hold()
+				a := r.open(h)
+				synctest.Wait()
+				between, goOn := false, make(chan struct{})
+				hold := func() { between = true; <-goOn }
+				r.look.Store(&hold) // a session that begins looks at the clock before its stream is installed
+				r.e.release()
+				synctest.Wait()
+				if !between {
+					r.t.Fatal("the Hello was answered without a look at the clock")
+				}
+				b := r.open(helloOf("w1", 2, 4))
+				synctest.Wait()
+				close(goOn)
+				if a.recv().GetWelcome() == nil {
+					r.t.Fatal("the first isn't welcome")
+				}
+				wantStatus(r.t, b.ends().Err(), codes.AlreadyExists, ReasonNameTaken)
+			})
+		})
+	}
+}
+
 func TestSlowReader(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		p, _ := r.welcomed(helloOf("w1", 1, 8))
