@@ -76,6 +76,31 @@ func TestDamagedEntryIsNotApplied(t *testing.T) {
 	}
 }
 
+// TestDamagedHeadOfEntry: an entry that isn't the one that was written, by its index or kind, or that ends too soon, is refused
+// at the start. A command that became an entry of raft's own would be skipped without a word.
+func TestDamagedHeadOfEntry(t *testing.T) {
+	for name, change := range map[string]func(data []byte, at int){
+		"index":  func(data []byte, at int) { data[at] ^= 0x40 },
+		"kind":   func(data []byte, at int) { data[at+2] ^= byte(raft.LogNoop) },
+		"length": func(data []byte, at int) { data[at+3] ^= 0x40 },
+		"number": func(data []byte, at int) { copy(data[at:], bytes.Repeat([]byte{0xff}, 20)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := written(t, numbered(1, 9)...)
+			damage(t, onlySegment(t, dir), func(data []byte) []byte {
+				change(data, bytes.Index(data, []byte("entry 4"))-4) // index, term, kind and length take a byte each
+				return data
+			})
+			o, machine := testOptions(t, dir, &memDisk{})
+			_, err := Open(o)
+			wantError(t, err, ErrDamaged)
+			if err == nil || !strings.Contains(err.Error(), "restore a backup") || len(machine.data()) > 0 {
+				t.Errorf("applied %q, and said %v", machine.data(), err)
+			}
+		})
+	}
+}
+
 // TestEntriesWithoutSeal: those of releases before the checksums are applied.
 func TestEntriesWithoutSeal(t *testing.T) {
 	if err := checkSeal("", &raft.Log{Data: []byte("x")}); err != nil {

@@ -1,12 +1,15 @@
 package consensus
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
 )
 
 // guardedLog is raft's log store: raft-wal, with raft's blind spots covered. A
@@ -15,6 +18,7 @@ import (
 type guardedLog struct {
 	raft.LogStore
 	fault *fault
+	dir   string
 	watch *stallWatch
 	now   func() time.Time
 
@@ -30,6 +34,7 @@ func newGuardedLog(inner raft.LogStore, f *fault, o Options) *guardedLog {
 	return &guardedLog{
 		LogStore: inner,
 		fault:    f,
+		dir:      o.Dir,
 		now:      o.Now,
 		onAppend: o.OnAppend,
 		watch: newStallWatch(limit, func() {
@@ -95,6 +100,27 @@ func (g *guardedLog) append(entries []*raft.Log, size int) error {
 	}
 	// Tripped meanwhile: the write is durable, but nobody may hear of it.
 	return g.fault.err()
+}
+
+// GetLog implements raft.LogStore. raft-wal decodes what it finds where the
+// entry should be; that must be the entry, or ErrDamaged is returned.
+func (g *guardedLog) GetLog(index uint64, entry *raft.Log) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // its decoder does that over a number without an end
+			err = damagedEntry(g.dir, index, fmt.Sprintf("can't be read: %v", p))
+		}
+	}()
+	err = g.LogStore.GetLog(index, entry)
+	var disk *os.PathError
+	switch {
+	case errors.Is(err, raft.ErrLogNotFound), errors.Is(err, wal.ErrClosed), errors.As(err, &disk):
+		return err
+	case err != nil:
+		return damagedEntry(g.dir, index, fmt.Sprintf("can't be read: %v", err))
+	case entry.Index != index:
+		return damagedEntry(g.dir, index, fmt.Sprintf("says that it is entry %d", entry.Index))
+	}
+	return checkKind(g.dir, entry)
 }
 
 // DeleteRange implements raft.LogStore.

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -89,6 +90,9 @@ func (m *healingMeta) heal(dir string, state types.PersistentState, w types.Segm
 	sealed := segments[last]
 	sealed.SealTime, sealed.IndexStart, sealed.MaxIndex = m.now(), indexStart, w.LastIndex()
 	whole, err := m.indexed(sealed, w)
+	if err == nil && !whole {
+		err = checkTorn(filepath.Join(dir, segment.FileName(sealed)), w)
+	}
 	if err != nil {
 		return state, err
 	}
@@ -146,6 +150,18 @@ func (m *healingMeta) indexed(sealed types.SegmentInfo, w types.SegmentWriter) (
 	return true, nil
 }
 
+// checkTorn holds that what stands behind the end of a sealed tail is torn.
+// ErrDamaged: it isn't, and what passes for the seal was the commit before it.
+func checkTorn(path string, w types.SegmentWriter) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	_, err = checkEnd(f, w)
+	return err
+}
+
 // copyTail writes what w holds to a new segment, in one append: it fits, since
 // it fitted before the seal.
 func (m *healingMeta) copyTail(state *types.PersistentState, torn types.SegmentInfo, w types.SegmentWriter) (types.SegmentInfo, error) {
@@ -158,6 +174,10 @@ func (m *healingMeta) copyTail(state *types.PersistentState, torn types.SegmentI
 		}
 		entries = append(entries, types.LogEntry{Index: index, Data: bytes.Clone(entry.Bs)})
 		_ = entry.Close()
+		// It begins with its index. Another one's means that an entry before it passes for a seal.
+		if is, _ := binary.Uvarint(entries[len(entries)-1].Data); is != index {
+			return info, fmt.Errorf("%w: entry %d stands where entry %d should: %s", ErrDamaged, is, index, damagedCure)
+		}
 	}
 	// A repair that was itself killed may have left this file.
 	if err := m.filer.Delete(info.BaseIndex, info.ID); err != nil && !errors.Is(err, os.ErrNotExist) {

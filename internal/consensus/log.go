@@ -134,8 +134,7 @@ func (l *Log) start() error {
 	}
 
 	l.fsm = newFSM(l.options.Machine, l.options.Disk, l.options.Dir, l.fault)
-	l.raft, err = raft.NewRaft(config, l.fsm, l.logs, l.votes, l.snapshots, transport)
-	if err != nil {
+	if l.raft, err = l.newRaft(config, transport); err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	l.stopRaft = sync.OnceValue(l.raft.Shutdown)
@@ -148,6 +147,21 @@ func (l *Log) start() error {
 	l.logger.Debug("log opened", "dir", l.options.Dir, "first-index", p.first, "last-index", p.last,
 		"snapshot-index", p.snapshot.Index, "disk-index", p.disk, "term", p.term)
 	return nil
+}
+
+// newRaft starts raft, which reads the log first, and panics over an entry that
+// it can't read.
+func (l *Log) newRaft(config *raft.Config, transport raft.Transport) (_ *raft.Raft, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			damaged, ok := p.(error)
+			if !ok || !errors.Is(damaged, ErrDamaged) {
+				panic(p)
+			}
+			err = damaged
+		}
+	}()
+	return raft.NewRaft(config, l.fsm, l.logs, l.votes, l.snapshots, transport)
 }
 
 func (l *Log) bootstrap(config *raft.Config, transport raft.Transport, address raft.ServerAddress) error {

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -48,35 +49,56 @@ func TestTornTwice(t *testing.T) {
 	}
 }
 
-// TestDamagedFrame: a bit that flips in the header of an entry would end the log there. It is refused while appends stand
-// behind it, and taken for torn in the last one.
+// TestDamagedFrame: a bit that flips in the header of an entry or of a commit would end the log there. It is refused while
+// appends stand behind it, and taken for torn in the last one.
 func TestDamagedFrame(t *testing.T) {
-	const last = 6
-	for flipped := uint64(1); flipped <= last; flipped++ {
-		dir := t.TempDir()
-		w := openHealed(t, dir)
-		for index := uint64(1); index <= last; index++ {
-			if err := w.StoreLog(healEntry(index)); err != nil {
-				t.Fatal(err)
+	for _, last := range []uint64{1, 2, 5} {
+		for flipped := uint64(1); flipped <= last; flipped++ {
+			for _, commit := range []bool{false, true} {
+				for _, kind := range []byte{0x41, 2, 0} { // nothing known, the index of a sealed segment, nothing at all
+					dir := t.TempDir()
+					w := openHealed(t, dir)
+					for index := uint64(1); index <= last; index++ {
+						if err := w.StoreLog(healEntry(index)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if err := w.Close(); err != nil {
+						t.Fatal(err)
+					}
+					file := filepath.Join(dir, segment.FileName(types.SegmentInfo{BaseIndex: 1}))
+					each := (lastByte(t, file) - headerBytes) / int64(last)
+					at := headerBytes + each*int64(flipped-1)
+					if commit {
+						at += each - frameBytes
+					}
+					writeTail(t, file, at, []byte{kind})
+					if flipped == last {
+						wantLast(t, dir, last-1)
+						continue
+					}
+					filer := segment.NewFiler(dir, fs.New())
+					meta := &healingMeta{MetaStore: &metadb.BoltMetaDB{}, filer: filer, now: time.Now, logger: hclog.NewNullLogger()}
+					if _, err := meta.Load(dir); !errors.Is(err, ErrDamaged) {
+						t.Errorf("append %d of %d, commit: %t, is of kind %d: %v", flipped, last, commit, kind, err)
+					}
+					if err := meta.Close(); err != nil {
+						t.Error(err)
+					}
+				}
 			}
 		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(dir, segment.FileName(types.SegmentInfo{BaseIndex: 1}))
-		each := (lastByte(t, file) - 32) / last
-		writeTail(t, file, 32+each*int64(flipped-1), []byte{0x41}) // the frame's type
-		if flipped == last {
-			wantEntries(t, dir, last-1)
-			continue
-		}
-		filer := segment.NewFiler(dir, fs.New())
-		meta := &healingMeta{MetaStore: &metadb.BoltMetaDB{}, filer: filer, now: time.Now, logger: hclog.NewNullLogger()}
-		_, err := meta.Load(dir)
-		wantError(t, err, ErrDamaged)
-		if err := meta.Close(); err != nil {
-			t.Error(err)
-		}
+	}
+}
+
+func wantLast(t *testing.T, dir string, last uint64) {
+	t.Helper()
+	w := openHealed(t, dir)
+	if got, err := w.LastIndex(); err != nil || got != last {
+		t.Errorf("last index is %d, %v, want %d", got, err, last)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -23,5 +23,22 @@ func checkSeal(dir string, entry *raft.Log) error {
 	if len(entry.Extensions) == 0 || string(entry.Extensions) == string(sealOf(entry.Data)) {
 		return nil
 	}
-	return fmt.Errorf("%w: entry %d in %s doesn't match its checksum: %s", ErrDamaged, entry.Index, walDir(dir), damagedCure)
+	return damagedEntry(dir, entry.Index, "doesn't match its checksum")
+}
+
+// checkKind refuses an entry that is of another kind than was written: raft's own have no checksum, and never reach the
+// machine. Raft writes no other kinds here.
+func checkKind(dir string, entry *raft.Log) error {
+	bytes, sealed := len(entry.Data), len(entry.Extensions) > 0
+	switch {
+	case entry.Type == raft.LogCommand && (bytes > 0 || sealed),
+		entry.Type == raft.LogNoop && bytes == 0 && !sealed,
+		entry.Type == raft.LogConfiguration && bytes > 0 && !sealed:
+		return nil
+	}
+	return damagedEntry(dir, entry.Index, fmt.Sprintf("isn't what was written: a %s of %d bytes", entry.Type, bytes))
+}
+
+func damagedEntry(dir string, index uint64, why string) error {
+	return fmt.Errorf("%w: entry %d in %s %s: %s", ErrDamaged, index, walDir(dir), why, damagedCure)
 }
