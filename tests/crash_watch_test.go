@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ const (
 	slowAwaited   = 8000                                 // tasks whose outcomes an await stream doesn't read: more than a stream holds
 	slowBlocked   = 8 * time.Second                      // beyond the 5 s after which a stream that doesn't read is ended
 	slowHalfOpen  = 18 * time.Second                     // beyond the 10 s and 5 s of keepalive
+	slowProbes    = 20                                   // events whose way to the watcher that reads is timed
+	slowSeenMax   = 250 * time.Millisecond               // that half of them take at most, fifty times what they should
 	slowMemoryMax = float64(slowWatchers+40) * (1 << 20) // that the watchers may add, beside ring and tasks
 )
 
@@ -98,14 +101,20 @@ func TestCrashWatchers(t *testing.T) {
 	rate := float64(slowEvents) / time.Since(load).Seconds()
 	received(t, "work beside them", w.do(workPart{2, 20, 8, 512, 3}))
 	w.judge(cl, false)
+	all.through(position(t, cl))
+	seen := all.delays(cl, slowProbes)
+	if median := quantile(seen, 50); median > slowSeenMax {
+		t.Errorf("the watcher that reads sees an event %s after its acknowledgement, with slow watchers beside it", median)
+	}
 	last := position(t, cl)
-	all.through(last)
-	all.wantWhole(from)
+	submit(t, cl, client.Task{Kind: "nobody"}) // who has come to its event was handed all before it
+	all.wantAll(from, last)
 	if len(all.lagged) > 0 {
 		t.Errorf("the watcher that reads was told %v", all.lagged[0])
 	}
 	full := scrape(t, admin)
-	if added := full["go_memstats_heap_inuse_bytes"] - base["go_memstats_heap_inuse_bytes"]; added > slowMemoryMax+slowEvents*400 {
+	added := full["go_memstats_heap_inuse_bytes"] - base["go_memstats_heap_inuse_bytes"]
+	if added > slowMemoryMax+slowEvents*400 {
 		t.Errorf("the heap has grown by %.0f MiB", added/(1<<20))
 	}
 	lagged, missed := 0, uint64(0)
@@ -113,8 +122,7 @@ func TestCrashWatchers(t *testing.T) {
 		if i%2 == 0 {
 			close(r.gate)
 		}
-		r.through(last)
-		r.wantWhole(from)
+		r.wantAll(from, last)
 		lagged += min(1, len(r.lagged))
 		for _, l := range r.lagged {
 			missed += l.Missed
@@ -127,8 +135,31 @@ func TestCrashWatchers(t *testing.T) {
 	halfOpen()
 	all.stop()
 	fmt.Printf("crash lab, watchers: %d events at %.0f submits/s; of %d slow watchers %d were told LAGGED (%d events in all) and went on behind it; "+
-		"a watcher that reads missed 0; an await stream that isn't read was ended within %s; a half-open watcher: %s; %s\n",
-		last-from, rate, slowWatchers, lagged, missed, blocked.Round(time.Second), dead, time.Since(began).Round(time.Second))
+		"a watcher that reads missed none: %t, and saw events after %s, at worst %s; the heap grew by %.0f MiB; an await stream that isn't read was ended within %s; a half-open watcher: %s; %s\n",
+		last-from, rate, slowWatchers, lagged, missed, len(all.lagged) == 0, quantile(seen, 50), quantile(seen, 100), added/(1<<20), blocked.Round(time.Second), dead, time.Since(began).Round(time.Second))
+}
+
+// wantAll holds that the watch was told of all events up to last, or how many it missed.
+func (w *watching) wantAll(from, last uint64) {
+	w.t.Helper()
+	w.through(last + 1)
+	if got := w.wantWhole(from); got < last {
+		w.t.Errorf("the watch has passed position %d, and was told nothing after %d", last, got)
+	}
+}
+
+// delays times how long after their acknowledgement events are seen, and sorts that. Nothing else goes on.
+func (w *watching) delays(cl *client.Client, n int) (list []time.Duration) {
+	w.t.Helper()
+	for range n {
+		at := w.watch.Position()
+		submit(w.t, cl, client.Task{Kind: "nobody"})
+		began := time.Now()
+		eventually(w.t, "the watcher that reads sees an event, with slow watchers beside it", func() bool { return w.watch.Position() > at })
+		list = append(list, time.Since(began))
+	}
+	slices.Sort(list)
+	return list
 }
 
 // frozen is an await stream that isn't read.

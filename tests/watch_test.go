@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -91,27 +92,32 @@ func (w *watching) gap(from, to uint64) bool {
 	return slices.ContainsFunc(w.lagged, func(l *client.Lagged) bool { return l.Position > from && l.Position-l.Missed < to })
 }
 
-// wantWhole holds that positions grow by one, and that what is missing was told.
-func (w *watching) wantWhole(after uint64) {
+// wantWhole holds that positions grow by one, and that what is missing was told. It returns where that ends.
+func (w *watching) wantWhole(after uint64) (through uint64) {
 	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	lagged := slices.Clone(w.lagged)
-	for _, e := range w.events {
-		for len(lagged) > 0 && lagged[0].Position < e.GetPosition() {
+	missed := func(before uint64) {
+		for ; len(lagged) > 0 && lagged[0].Position < before; lagged = lagged[1:] {
 			if got := lagged[0].Position - after; got != lagged[0].Missed {
 				w.t.Errorf("%d events were missed after position %d, %d were told of", got, after, lagged[0].Missed)
 			}
-			after, lagged = lagged[0].Position, lagged[1:]
+			after = lagged[0].Position
 		}
+	}
+	for _, e := range w.events {
+		missed(e.GetPosition())
 		if e.GetPosition() != after+1 {
 			w.t.Errorf("position %d follows position %d: %v", e.GetPosition(), after, e)
 		}
 		after = e.GetPosition()
 	}
+	missed(math.MaxUint64)
 	for _, l := range w.lagged {
 		w.t.Logf("lagged: %+v", l)
 	}
+	return after
 }
 
 // follows says which events of a task may follow which.
