@@ -332,10 +332,8 @@ func (x *diskLab) judge(held, fillers []uint64) {
 		}
 		there[task.GetId()] = task.GetState() == client.Pending
 	}
-	for _, id := range fillers {
-		if !there[id] {
-			t.Errorf("task %d was acknowledged and is lost", id)
-		}
+	if lost := slices.DeleteFunc(slices.Clone(fillers), func(id uint64) bool { return there[id] }); len(lost) > 0 {
+		t.Errorf("%d tasks of %d were acknowledged and are lost, first task %d", len(lost), len(fillers), lost[0])
 	}
 	if more := len(there) - len(fillers); more != 0 && more != x.unknown {
 		t.Errorf("%d tasks are stored, %d were acknowledged, and %d not answered", len(there), len(fillers), x.unknown)
