@@ -81,7 +81,9 @@ func momentOf(disk *platter, past *moment, steps []step, acks []ackedAt) *moment
 	lasts := map[int]uint64{} // step → last index written by it
 	for i := range steps {
 		if s := &steps[i]; s.op == "write" && strings.HasSuffix(s.path, ".wal") {
-			lasts[i] = m.commands.written(s.data)
+			if last := m.commands.written(s.data); !s.cut { // whether the next start found a cut one shows in what it goes on with
+				lasts[i] = last
+			}
 		}
 	}
 	waiting := map[int]bool{}

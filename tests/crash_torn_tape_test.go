@@ -26,6 +26,7 @@ type step struct {
 	to   string    // rename, link
 	off  int64     // write; size: the new one
 	data []byte    // write
+	cut  bool      // write: it didn't return, or not with all its bytes
 	call int       // sync, synced: which call
 }
 
@@ -49,8 +50,8 @@ var (
 	tapeSize   = regexp.MustCompile(`, (\d+)\)`)
 )
 
-// readTape reads what a process did below a directory. A call that didn't return counts as begun: its data may be on the
-// disk, and nothing was promised.
+// readTape reads what a process did below a directory. A call that didn't return counts as begun: its data, or a part of it,
+// may be on the disk, and nothing was promised.
 func readTape(t *testing.T, file, root string) []step {
 	t.Helper()
 	f, err := os.Open(file)
@@ -58,7 +59,7 @@ func readTape(t *testing.T, file, root string) []step {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	r := tapeReader{t: t, root: root, open: map[string]string{}, syncs: map[string]int{}}
+	r := tapeReader{t: t, root: root, open: map[string]string{}, syncs: map[string]int{}, writes: map[string]int{}}
 	in := bufio.NewReaderSize(f, 1<<20)
 	for {
 		line, err := in.ReadString('\n')
@@ -71,12 +72,13 @@ func readTape(t *testing.T, file, root string) []step {
 
 // tapeReader turns strace's lines into steps.
 type tapeReader struct {
-	t     *testing.T
-	root  string
-	steps []step
-	open  map[string]string // thread → the first half of its call under way
-	syncs map[string]int    // thread → its sync under way
-	calls int
+	t      *testing.T
+	root   string
+	steps  []step
+	open   map[string]string // thread → the first half of its call under way
+	syncs  map[string]int    // thread → its sync under way
+	writes map[string]int    // thread → step of its write under way
+	calls  int
 }
 
 func (r *tapeReader) line(line string) {
@@ -119,7 +121,8 @@ func (r *tapeReader) began(thread, call, args string, at time.Time) {
 		if err != nil {
 			r.t.Fatalf("the tape's write %.80s…: %v", args, err)
 		}
-		r.add(step{at: at, op: "write", path: path, off: n, data: data})
+		r.writes[thread] = len(r.steps)
+		r.add(step{at: at, op: "write", path: path, off: n, data: data, cut: true})
 	case "write":
 		r.t.Fatalf("the tape has a write without an offset to %s", path)
 	case "fsync", "fdatasync":
@@ -141,9 +144,16 @@ func cutResult(args string) string {
 func (r *tapeReader) ended(thread, call, first, rest string, at time.Time) {
 	if end := rest[max(0, len(rest)-tapeTail):]; strings.Contains(end, "= -1 E") || !strings.Contains(end, "= ") {
 		delete(r.syncs, thread)
+		delete(r.writes, thread)
 		return
 	}
 	switch call {
+	case "pwrite64":
+		if i, ours := r.writes[thread]; ours {
+			s := &r.steps[i]
+			s.cut = !strings.HasSuffix(rest, fmt.Sprintf("= %d", len(s.data)))
+		}
+		delete(r.writes, thread)
 	case "fsync", "fdatasync":
 		if n := r.syncs[thread]; n != 0 {
 			path, _ := r.file(first)
