@@ -72,8 +72,12 @@ func (p *platter) apply(i int, s *step) {
 	case "unlink":
 		p.change(renaming{gone: s.path})
 	case "write", "size":
-		if node != nil {
-			node.pending = append(node.pending, pending{p.seq, i, s.off, s.data})
+		data := s.data
+		if s.cut {
+			data = s.left
+		}
+		if node != nil && (s.op == "size" || len(data) > 0) {
+			node.pending = append(node.pending, pending{p.seq, i, s.off, data})
 		}
 	case "sync":
 		p.syncs[s.call] = syncing{p.seq, s.path, node}

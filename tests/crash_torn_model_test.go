@@ -81,7 +81,7 @@ func momentOf(disk *platter, past *moment, steps []step, acks []ackedAt) *moment
 	lasts := map[int]uint64{} // step → last index written by it
 	for i := range steps {
 		if s := &steps[i]; s.op == "write" && strings.HasSuffix(s.path, ".wal") {
-			if last := m.commands.written(s.data); !s.cut { // whether the next start found a cut one shows in what it goes on with
+			if last := m.commands.written(s.data); !s.cut || bytes.Equal(s.left, s.data) {
 				lasts[i] = last
 			}
 		}

@@ -5,7 +5,9 @@ package tests
 import (
 	"bufio"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -27,6 +29,7 @@ type step struct {
 	off  int64     // write; size: the new one
 	data []byte    // write
 	cut  bool      // write: it didn't return, or not with all its bytes
+	left []byte    // of one that was cut: what the next start finds in its place
 	call int       // sync, synced: which call
 }
 
@@ -36,6 +39,9 @@ func strace(t *testing.T, name, file string, argv ...string) *process {
 	return start(t, name, nil, append([]string{"strace", "-f", "-ttt", "-y", "-xx", "-s", "4000000", "--seccomp-bpf",
 		"-e", "signal=none", "-e", "trace=" + tapeCalls, "-o", file}, argv...)...)
 }
+
+// tapeCutMost is how many writes may be under way at a kill: one of each thread.
+const tapeCutMost = 64
 
 // tapeHead and tapeTail are how much of a line holds its call's name, and its result: the rest is data.
 const (
@@ -201,6 +207,35 @@ func (r *tapeReader) named(op, args string, at time.Time) {
 		s.to = paths[1]
 	}
 	r.add(s)
+}
+
+// readCut reads what writes that were cut have left, once their process has ended.
+func readCut(t *testing.T, steps []step, root string) (n int) {
+	t.Helper()
+	for i := range steps {
+		s := &steps[i]
+		if !s.cut {
+			continue
+		}
+		n++
+		f, err := os.Open(filepath.Join(root, s.path))
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.left = make([]byte, len(s.data))
+		got, err := f.ReadAt(s.left, s.off)
+		if err := errors.Join(f.Close(), err); err != nil && !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		s.left = s.left[:got]
+	}
+	if n > tapeCutMost {
+		t.Fatalf("%d writes on a tape didn't return", n)
+	}
+	return n
 }
 
 func (r *tapeReader) add(s step) { r.steps = append(r.steps, s) }

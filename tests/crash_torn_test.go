@@ -38,7 +38,7 @@ type torn struct {
 	slots  chan struct{}
 	work   sync.WaitGroup
 	images int
-	cut    int // writes of logs that a kill cut short
+	cut    int // writes that kills cut short
 
 	mu       sync.Mutex
 	problems []string        // guarded by mu
@@ -70,7 +70,7 @@ func TestCrashTornImages(t *testing.T) {
 	for _, p := range x.problems {
 		t.Error(p)
 	}
-	fmt.Printf("crash: %d torn images of %d tapes, %d writes of logs cut by a kill, %v: %d wrong; opened %s, %d served by a coordinator: start to serving %s; YARD_SEED=%d\n",
+	fmt.Printf("crash: %d torn images of %d tapes, %d writes cut by a kill, %v: %d wrong; opened %s, %d served by a coordinator: start to serving %s; YARD_SEED=%d\n",
 		x.images, tapes, x.cut, x.kinds, len(x.problems), spread(x.opened), len(x.served), spread(x.served), seed)
 }
 
@@ -87,11 +87,6 @@ func (x *torn) tape(n, images int, base map[string]*inode, past *moment) (map[st
 	root := workDir(x.t)
 	writeImage(x.t, root, base)
 	steps, restart, acks := x.record(n, root)
-	for i := range steps {
-		if s := &steps[i]; s.cut && strings.HasSuffix(s.path, ".wal") {
-			x.cut++
-		}
-	}
 	disk := settled(base)
 	points := x.points(steps, restart, images)
 	chosen, next := x.rng.IntN(images), past
@@ -176,7 +171,9 @@ func (x *torn) record(n int, root string) (steps []step, restart int, acks []ack
 		<-c.proc.ended
 		keep(pid, false)
 		restart = len(steps)
-		steps = append(steps, x.renumbered(readTape(t, tape, root), len(steps))...)
+		own := readTape(t, tape, root)
+		x.cut += readCut(t, own, root)
+		steps = append(steps, x.renumbered(own, len(steps))...)
 	}
 	return steps, restart, acks
 }
