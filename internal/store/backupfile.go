@@ -80,7 +80,7 @@ func readHeader(f *os.File, path string) (h BackupHeader, err error) {
 	}
 	size := info.Size()
 	if !info.Mode().IsRegular() {
-		return h, no("is no file")
+		return h, no("is no file; a data directory is named with --data-dir")
 	}
 	end := make([]byte, backupEndBytes)
 	if size < backupEndBytes {
