@@ -61,7 +61,7 @@ e2e: build ## Run the tests with real programs: kills, stalls, broken connection
 
 .PHONY: crash
 crash: build ## Run the crash lab: kills, power loss, failing disks, torn and flipped bits, partitions, histories (about 2 minutes; root for all of it)
-	CGO_ENABLED=0 $(GO) test -tags=e2e,crash -count=1 -v -run '^TestCrash' $(TESTFLAGS) ./tests/... | grep --line-buffered -v -e '^=== ' -e '^    --- PASS'
+	CGO_ENABLED=0 $(GO) test -tags=e2e,crash -count=1 -v -run '^TestCrash' $(TESTFLAGS) ./tests/... | grep --line-buffered -v -e '^=== ' -e '^  *--- PASS'
 
 # The budgets of make crash-long, as tests/doc.go lists them: 500 kills of the
 # coordinator and 500 of workers, every I/O call of the scene failing, and so on.

@@ -310,7 +310,8 @@ func (x *diskLab) wantEnd() {
 	}
 	_, what, _ := strings.Cut(line, `error="`)
 	what, _, _ = strings.Cut(what, ":")
-	x.total.ends[strings.TrimRight(what, "0123456789 to")]++
+	what, _, _ = strings.Cut(strings.TrimRight(what, "0123456789 to"), " 0") // without the numbers of entries, and a segment's name
+	x.total.ends[what]++
 }
 
 // judge has held tasks end, and holds that the fillers are all there.

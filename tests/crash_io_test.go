@@ -284,5 +284,4 @@ func (x *ioLab) wantSaid(t *testing.T, p *process, code int, s ioSeries, hit *ca
 	if text := p.log.text(); strings.Contains(text, "panic:") || strings.Contains(text, "goroutine ") {
 		t.Errorf("%s failed, and the process panicked", hit)
 	}
-	t.Logf("%s: %s", hit, line)
 }

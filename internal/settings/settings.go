@@ -137,9 +137,11 @@ func setNode(fs *pflag.FlagSet, name string, node *yaml.Node) error {
 		}
 		return fs.Set(name, value)
 	case yaml.SequenceNode:
-		if _, ok := fs.Lookup(name).Value.(pflag.SliceValue); !ok {
+		list, ok := fs.Lookup(name).Value.(pflag.SliceValue)
+		if !ok {
 			return errors.New("a list where one value is wanted")
 		}
+		var values []string
 		for _, item := range node.Content {
 			if item.Kind != yaml.ScalarNode {
 				return errors.New("a list of plain values is wanted")
@@ -148,11 +150,13 @@ func setNode(fs *pflag.FlagSet, name string, node *yaml.Node) error {
 			if err != nil {
 				return err
 			}
-			if err := fs.Set(name, value); err != nil {
-				return err
-			}
+			values = append(values, value)
 		}
-		return nil
+		if len(values) == 0 {
+			return nil
+		}
+		fs.Lookup(name).Changed = true
+		return list.Replace(values) // an item is one value, whatever it holds: only what stands alone may be a comma list
 	}
 	return errors.New("a value or a list of values is wanted")
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -19,8 +20,8 @@ var words = Words{
 }
 
 var (
-	unknownField = regexp.MustCompile(`(?s)^line (\d+): field (.+) not found in type (\S+)$`)
-	wrongType    = regexp.MustCompile("(?s)^line (\\d+): cannot unmarshal (\\S+)(?: (`.*`))? into (\\S+)$")
+	unknownField = regexp.MustCompile(`(?s)^line (\d+): field (.*) not found in type (\S+)$`)
+	wrongType    = regexp.MustCompile("(?s)^line (\\d+): cannot unmarshal (.+?)(?: (`.*`))? into (\\S+)$")
 )
 
 // kinds are YAML's names of what stands in a file.
@@ -48,8 +49,8 @@ func YAMLError(err error, more Words) error {
 			got := m[3]
 			if kind, ok := kinds[m[2]]; ok {
 				got = strings.TrimSpace(kind + " " + got)
-			} else if !strings.HasPrefix(m[2], "!!") { // a tag of the file's own
-				got = strings.TrimSpace(m[2] + " " + got)
+			} else if !strings.HasPrefix(m[2], "!!") { // a tag of the file's own, which may hold anything
+				got = strings.TrimSpace(strings.Trim(strconv.Quote(m[2]), `"`) + " " + got)
 			}
 			text = fmt.Sprintf("line %s: want %s, got %s", m[1], word(m[4]), got)
 		}

@@ -20,6 +20,7 @@ func TestYAMLErrorsAreOfTheFile(t *testing.T) {
 	for text, want := range map[string]string{
 		"itms: []":                    `line 1: the file has no key "itms"`,
 		"items:\n- {name: a, b: c}":   `line 2: an item has no key "b"`,
+		"\"\": []":                    `line 1: the file has no key ""`,
 		"items: 3":                    "line 1: want a list of items, got `3`",
 		"items: word":                 "line 1: want a list of items, got a text `word`",
 		"- a":                         "line 1: want the file, got a list",
@@ -27,6 +28,7 @@ func TestYAMLErrorsAreOfTheFile(t *testing.T) {
 		"items: [{args: {}}]":         "line 1: want a list of texts, got a mapping",
 		"items: !mine word":           "line 1: want a list of items, got !mine `word`",
 		"items: !mine {}":             "line 1: want a list of items, got !mine ``",
+		"items: !a%0d b":              `line 1: want a list of items, got !a\r ` + "`b`",
 		"items: \"two\\nlines\"":      "line 1: want a list of items, got a text `two\nlines`",
 		"items: [{name: a, name: b}]": `line 1: mapping key "name" already defined at line 1`,
 		": {":                         "yaml: did not find expected key",
